@@ -1,0 +1,102 @@
+// A hidden Erlang node: epmd, handshake, frames, control messages, ticks.
+//
+// One thread (whoever calls Node::run) does all reading and writing of all connections. Calls go
+// out through CallHandler and come back, from any thread, through `CallReplier`. docs/PROTOCOL.md
+// has the grammar, the table of messages and worked examples.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ml_worker/terms.h"
+
+namespace ml_worker::distribution {
+
+/// A function call from a peer, however it was sent (spawn request, rex). `frame` keeps the bytes
+/// that `arguments` views.
+struct RemoteCall {
+  std::string peer;      ///< node name
+  std::string module;
+  std::string function;
+  terms::ScannedTerm arguments;  ///< the argument list
+  std::shared_ptr<const terms::Bytes> frame;
+};
+
+/// A call's answer, in terms without version byte.
+struct RemoteReply {
+  enum class Kind {
+    returned,  ///< `term` is the value
+    raised,    ///< class error: `term` is the reason, `stack` the stack trace (a list)
+  };
+  Kind kind;
+  terms::Bytes term;
+  terms::Bytes stack;
+};
+
+using CallReplier = std::function<void(RemoteReply)>;
+
+/// Given up by the caller (timed out, exited, its node gone): stop working for it.
+using CancelCall = std::function<void()>;
+
+class CallHandler {
+ public:
+  virtual ~CallHandler() = default;
+  /// Called on the node's thread: must not block. `reply` is called at most once, from any thread,
+  /// and may be kept after a cancel (it then does nothing).
+  virtual CancelCall call(RemoteCall call, CallReplier reply) = 0;
+};
+
+struct NodeOptions {
+  std::string name;    ///< full: worker1@127.0.0.1
+  std::string cookie;
+  std::string listen_address = "0.0.0.0";
+  std::uint16_t port_from = 0;  ///< 0: any port
+  std::uint16_t port_to = 0;
+  std::uint16_t epmd_port = 4369;
+  bool start_epmd = true;  ///< as `erl` does, if none runs
+  std::vector<std::string> join;  ///< nodes to connect to, again whenever the connection is lost
+  std::chrono::milliseconds tick_interval{15000};  ///< a quarter of net_ticktime
+  std::chrono::milliseconds handshake_timeout{7000};
+  std::chrono::milliseconds send_timeout{30000};  ///< a peer that does not read is cut after that
+  std::size_t max_connections = 1024;
+  std::size_t max_frame_bytes = std::size_t{128} << 20;
+  std::size_t max_unsent_bytes = std::size_t{512} << 20;  ///< per connection
+  std::size_t max_calls = 100000;                         ///< in the table of jobs, all peers
+};
+
+class Node {
+ public:
+  Node(NodeOptions options, CallHandler& handler);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  /// Listens and registers with epmd. Throws StartupError (network, epmd, name_taken).
+  void start();
+  /// Serves until stop() has done its work. Signal-driven callers use on_signal.
+  void run();
+  /// From any thread or before run(): `action` runs on the node's thread when the process gets
+  /// one of `signals`.
+  void on_signal(std::vector<int> signals, std::function<void(int)> action);
+  /// Thread safe. Takes the name from epmd and accepts no new connection; the old ones go on.
+  void unpublish();
+  /// Thread safe. Sends what is waiting (for at most `linger`), closes all connections and ends
+  /// run().
+  void stop(std::chrono::milliseconds linger);
+
+  std::uint16_t port() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Checks `NAME@HOST` (`short_names`: host without a dot). Returns what is wrong, or "".
+std::string check_node_name(const std::string& name, bool short_names);
+
+}  // namespace ml_worker::distribution

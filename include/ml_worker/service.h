@@ -1,0 +1,180 @@
+// What the worker does for a caller, whoever the caller is and however the call came.
+//
+// A call is a Request and a ReplySink. The service checks the request against its limits, answers
+// what it can from the cache, tokenizes the rest, queues it for the device, puts the answer
+// together and gives it to the sink: exactly one of the sink's functions, exactly once. It knows
+// neither Erlang terms nor sockets nor libtorch.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "ml_worker/batching.h"
+#include "ml_worker/cache.h"
+#include "ml_worker/encoder.h"
+#include "ml_worker/error.h"
+#include "ml_worker/value.h"
+
+namespace ml_worker {
+
+// ---- Requests -----------------------------------------------------------------------------------
+
+/// How each vector comes.
+enum class VectorFormat {
+  list,    ///< list of floats: each the double nearest to the float32's shortest decimal
+  binary,  ///< little-endian float32
+  base64,  ///< base64 text of that
+  json,    ///< JSON array text with the shortest float32 digits
+};
+
+struct EncodeOptions {
+  VectorFormat format = VectorFormat::list;
+  bool truncate = true;  ///< false: a text over the model's limit is `too_long`
+  std::optional<TruncationSide> truncation_side;  ///< none: the model's own
+  std::optional<bool> normalize;                  ///< L2; none: the model's own
+  std::optional<std::size_t> dimensions;          ///< cut to the first N, normalised again
+  std::optional<std::chrono::milliseconds> timeout;  ///< from arrival
+  bool usage = false;
+  bool timings = false;
+  bool fingerprint = false;
+};
+
+struct EncodeRequest {
+  std::vector<std::string> texts;  ///< valid UTF-8
+  std::string model;               ///< alias or name; "default" when the caller said none
+  EncodeOptions options;
+};
+
+struct PredictRequest {
+  std::vector<std::string> texts;
+  bool single = false;  ///< one text was given bare: the answer is one vector, not a list
+  std::string model;
+  EncodeOptions options;
+};
+
+struct TokenizeRequest {
+  std::vector<std::string> texts;
+  std::string model;
+};
+
+struct InfoRequest {};
+struct GetLoadRequest {};
+struct HealthRequest {};
+struct ModelsRequest {};
+struct MetricsRequest {};
+
+using Request = std::variant<EncodeRequest, PredictRequest, TokenizeRequest, InfoRequest,
+                             GetLoadRequest, HealthRequest, ModelsRequest, MetricsRequest>;
+
+/// Limits on what one call may bring; whoever decodes a request holds to them too.
+struct RequestLimits {
+  std::size_t text_bytes = std::size_t{1} << 20;
+  std::size_t texts = 100000;
+  std::size_t call_bytes = std::size_t{64} << 20;
+};
+
+// ---- Replies ------------------------------------------------------------------------------------
+
+struct TokenUsage {
+  std::size_t used = 0;
+  std::size_t given = 0;
+  bool given_is_lower_bound = false;
+};
+
+struct CallTimings {
+  std::chrono::microseconds queue{0};
+  std::chrono::microseconds tokenize{0};
+  std::chrono::microseconds compute{0};
+};
+
+struct Fingerprint {
+  std::string model_id;
+  std::string numerics;
+};
+
+/// The answer to encode and predict. `vectors` are finite, in the order of the texts; several
+/// entries may share one vector. What was not asked for is empty.
+struct VectorsReply {
+  std::vector<std::shared_ptr<const CachedVector>> vectors;
+  VectorFormat format = VectorFormat::list;
+  std::size_t cached = 0;
+  std::optional<std::vector<TokenUsage>> usage;
+  std::optional<CallTimings> timings;
+  std::optional<Fingerprint> fingerprint;
+};
+
+/// Receives the answer to one call, from any thread: exactly one call of one function.
+class ReplySink {
+ public:
+  virtual ~ReplySink() = default;
+  /// encode: a map with the embeddings and what was asked for besides.
+  virtual void embeddings(const VectorsReply& reply) = 0;
+  /// predict: bare vectors; the first one alone if `single`.
+  virtual void prediction(const VectorsReply& reply, bool single) = 0;
+  virtual void value(const Value& value) = 0;
+  virtual void failure(const Error& error) = 0;
+};
+
+/// A caller's interest in its call. cancel() may come at any time, from any thread: work that has
+/// not started is dropped, and the sink may then never be called.
+class CallHandle {
+ public:
+  virtual ~CallHandle() = default;
+  virtual void cancel() = 0;
+};
+
+// ---- The service --------------------------------------------------------------------------------
+
+struct ServiceOptions {
+  RequestLimits limits;
+  BatchingOptions batching;
+  std::size_t cache_bytes = std::size_t{256} << 20;
+  int tokenizer_threads = 1;
+  std::size_t pending_calls = 20000;  ///< calls admitted and not answered; more is `overloaded`
+  std::size_t pending_bytes = std::size_t{512} << 20;  ///< their texts
+  /// Alias to model name; `default` is always there.
+  std::map<std::string, std::string> aliases;
+};
+
+class Service {
+ public:
+  /// `models`: loaded, at least one; the first is the default unless an alias says otherwise.
+  Service(ServiceOptions options, std::vector<std::shared_ptr<Encoder>> models);
+  ~Service();
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  const RequestLimits& limits() const;
+
+  /// Queues the making of a request and its execution on the service's own threads. `make` turns
+  /// what arrived into a Request (decoding must not cost the caller's thread); `bytes` is the size
+  /// of what arrived. Never blocks; refusals reach the sink too (possibly before this returns).
+  std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, std::size_t bytes,
+                                   std::shared_ptr<ReplySink> sink);
+
+  /// No new work (`draining`); returns when all admitted calls are answered.
+  void drain();
+
+  /// The value that info() answers.
+  Value info() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The functions that the service names in info(), sorted: ["encode", "get_load", …].
+const std::vector<std::string>& service_functions();
+/// The option names that encode and predict take.
+const std::vector<std::string>& service_options();
+
+}  // namespace ml_worker

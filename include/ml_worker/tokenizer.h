@@ -1,0 +1,41 @@
+// Text to token ids, equal id by id to Hugging Face `tokenizers`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace ml_worker {
+
+enum class TruncationSide { right, left };
+
+struct Tokens {
+  std::vector<std::int32_t> ids;  ///< special tokens included, at most the limit asked for
+  /// Tokens that the whole text has, special tokens included; a lower bound where
+  /// `given_is_lower_bound` (text that is cut anyway is not tokenized to its end).
+  std::size_t given = 0;
+  bool given_is_lower_bound = false;
+};
+
+/// Immutable: any number of threads may share one.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// `text` is valid UTF-8. `max_tokens` counts special tokens, at least 2; what is over is cut
+  /// from `side`, special tokens are kept.
+  virtual Tokens encode(std::string_view text, std::size_t max_tokens,
+                        TruncationSide side) const = 0;
+
+  virtual std::size_t vocabulary_size() const = 0;
+};
+
+/// The tokenizer of a model directory: `tokenizer.json` where it is there, else `vocab.txt` with
+/// `tokenizer_config.json`. Throws StartupError(ExitCode::model) that names what is missing,
+/// broken or not supported.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_directory);
+
+}  // namespace ml_worker

@@ -1,0 +1,15 @@
+// UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ml_worker {
+
+bool is_valid_utf8(std::string_view bytes);
+
+/// Appends one code point. Returns false (and appends nothing) on a surrogate or above U+10FFFF.
+bool append_utf8(std::uint32_t code_point, std::string& out);
+
+}  // namespace ml_worker
