@@ -1,0 +1,225 @@
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "config/json_config.h"
+#include "config/node_name.h"
+#include "ml_worker/config.h"
+#include "ml_worker/startup_error.h"
+
+namespace ml_worker {
+namespace {
+
+constexpr const char* kVersion = "ml_worker 0.1.0";
+
+constexpr const char* kDescription =
+    "Joins an Erlang cluster as a hidden node and answers rpc:call(Node, ml_worker, encode, …)\n"
+    "with text embeddings computed by libtorch.";
+
+constexpr const char* kFooter =
+    "\nThe cookie comes from --cookie-file, else from the variable ML_WORKER_COOKIE, else from\n"
+    "~/.erlang.cookie; never from the command line. SIGTERM and SIGINT drain: no new work, queued\n"
+    "work is answered, the name leaves epmd, exit status 0.\n"
+    "\nExit status: 0 ended as asked, 1 internal error, 64 wrong option or name, 65 no or broken\n"
+    "model, 69 no epmd, 70 self-check failed, 71 cannot listen, 73 name taken, 77 cookie missing\n"
+    "or readable by others.";
+
+/// What the options write to before it becomes a Config: strings that need a second look.
+struct RawOptions {
+  std::string long_name;
+  std::string short_name;
+  std::string port_range;
+  std::string dtype = "auto";
+  std::string log_format = "text";
+  std::string log_level = "info";
+  std::vector<std::string> aliases;
+  std::vector<std::string> model_roots;
+  std::size_t tick_seconds = 15;
+  bool no_start_epmd = false;
+};
+
+[[noreturn]] void refuse(const std::string& message) {
+  throw StartupError(ExitCode::usage, message);
+}
+
+void add_node_options(CLI::App& app, Config& config, RawOptions& raw) {
+  auto* name =
+      app.add_option("--name", raw.long_name,
+                     "Node name NAME@HOST; HOST has a dot or is an address, and is reached "
+                     "by fronts started with -name");
+  app.add_option("--sname", raw.short_name,
+                 "Node name NAME or NAME@HOST, HOST without a dot, reached by fronts started with "
+                 "-sname")
+      ->excludes(name);
+  app.add_option("--cookie-file", config.cookie_file,
+                 "File with the cookie, owned by us, mode 0400 or 0600");
+  app.add_option("--listen", config.listen_address, "Address that peers connect to")
+      ->check(CLI::ValidIPV4)
+      ->capture_default_str();
+  app.add_option("--port-range", raw.port_range, "Ports to listen on: A-B or A (default: any)");
+  app.add_option("--join", config.join,
+                 "Node to connect to, and again whenever the connection is lost; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--tick-interval", raw.tick_seconds,
+                 "Seconds between ticks: a quarter of the cluster's net_ticktime")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  app.add_flag("--no-start-epmd", raw.no_start_epmd,
+               "Do not start epmd when none runs (erl's -start_epmd false)");
+  app.add_flag("--stop-with-stdin", config.stop_with_stdin,
+               "Drain and exit when standard input closes, for a supervisor that holds it open");
+}
+
+void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
+  app.add_option("--model", config.models,
+                 "Model to load at start; repeatable, the first is the default "
+                 "(default: all-MiniLM-L6-v2)")
+      ->allow_extra_args(false);
+  app.add_option(
+         "--models-root", raw.model_roots,
+         "Folder of model folders, or a Hugging Face hub cache; repeatable (default: models "
+         "beside the program's folder, ./models, the hub cache)")
+      ->allow_extra_args(false);
+  app.add_option("--alias", raw.aliases, "ALIAS=NAME: a further name of a model; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--device", config.model.device, "auto or cpu")->capture_default_str();
+  app.add_option("--dtype", raw.dtype, "auto, float32, bfloat16, float16 or int8")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "int8"}))
+      ->capture_default_str();
+  app.add_option("--compute-threads", config.model.compute_threads,
+                 "Threads of one forward pass (0: all cores)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_flag("--check", config.check,
+               "Load the models, embed, compare, print a report and exit: 0 if all is well");
+}
+
+void add_limit_options(CLI::App& app, Config& config) {
+  const CLI::Range positive(std::size_t{1}, std::size_t{1} << 40);
+  app.add_option("--cache-bytes", config.cache_bytes, "Bound of the vector cache (0: no cache)")
+      ->capture_default_str();
+  app.add_option("--batch-tokens", config.batch_tokens, "Token budget of one forward pass")
+      ->check(positive)
+      ->capture_default_str();
+  app.add_option("--queue-tokens", config.queue_tokens,
+                 "Tokens that may wait; more work is refused as overloaded")
+      ->check(positive)
+      ->capture_default_str();
+  app.add_option("--tokenizer-threads", config.tokenizer_threads,
+                 "Threads that decode and tokenize (0: half the cores)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--max-text-bytes", config.max_text_bytes, "Longest text of a call")
+      ->check(positive)
+      ->capture_default_str();
+  app.add_option("--max-texts", config.max_texts, "Most texts of a call")
+      ->check(positive)
+      ->capture_default_str();
+  app.add_option("--max-call-bytes", config.max_call_bytes, "Most bytes of a call's texts")
+      ->check(positive)
+      ->capture_default_str();
+}
+
+void add_log_options(CLI::App& app, RawOptions& raw) {
+  app.add_option("--log-format", raw.log_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  app.add_option("--log-level", raw.log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+}
+
+std::uint16_t parse_port(const std::string& text) {
+  unsigned long port = 0;
+  const bool digits = !text.empty() && text.size() <= 5 &&
+                      text.find_first_not_of("0123456789") == std::string::npos;
+  if (digits) port = std::stoul(text);
+  if (port < 1 || port > 65535)
+    refuse("--port-range: expected A-B or A with ports from 1 to 65535, got \"" + text + "\"");
+  return static_cast<std::uint16_t>(port);
+}
+
+void read_port_range(const std::string& text, Config& config) {
+  if (text.empty()) return;
+  const auto dash = text.find('-');
+  config.port_from = parse_port(text.substr(0, dash));
+  config.port_to = dash == std::string::npos ? config.port_from : parse_port(text.substr(dash + 1));
+  if (config.port_to < config.port_from)
+    refuse("--port-range: expected A-B with A not above B, got \"" + text + "\"");
+}
+
+void read_aliases(const std::vector<std::string>& pairs, Config& config) {
+  for (const auto& pair : pairs) {
+    const auto equals = pair.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == pair.size())
+      refuse("--alias: expected ALIAS=NAME, got \"" + pair + "\"");
+    config.aliases[pair.substr(0, equals)] = pair.substr(equals + 1);
+  }
+}
+
+void read_node_name(const RawOptions& raw, Config& config) {
+  config.short_names = !raw.short_name.empty();
+  const std::string& given = config.short_names ? raw.short_name : raw.long_name;
+  if (given.empty()) {
+    if (config.check) return;
+    refuse("no node name: expected --name NAME@HOST (or --sname NAME)");
+  }
+  config.node_name = complete_node_name(given, config.short_names);
+}
+
+Dtype read_dtype(const std::string& name) {
+  if (name == "float32") return Dtype::float32;
+  if (name == "bfloat16") return Dtype::bfloat16;
+  if (name == "float16") return Dtype::float16;
+  return name == "int8" ? Dtype::int8 : Dtype::automatic;
+}
+
+log::Level read_level(const std::string& name) {
+  if (name == "debug") return log::Level::debug;
+  if (name == "warning") return log::Level::warning;
+  return name == "error" ? log::Level::error : log::Level::info;
+}
+
+void read_raw(const RawOptions& raw, Config& config) {
+  read_node_name(raw, config);
+  read_port_range(raw.port_range, config);
+  read_aliases(raw.aliases, config);
+  config.model_roots.assign(raw.model_roots.begin(), raw.model_roots.end());
+  if (config.models.empty()) config.models.emplace_back("all-MiniLM-L6-v2");
+  config.model.dtype = read_dtype(raw.dtype);
+  config.tick_interval = std::chrono::seconds(raw.tick_seconds);
+  config.start_epmd = !raw.no_start_epmd;
+  config.log_format = raw.log_format == "json" ? log::Format::json : log::Format::text;
+  config.log_level = read_level(raw.log_level);
+}
+
+}  // namespace
+
+ParsedCommandLine parse_command_line(int argc, const char* const* argv) {
+  ParsedCommandLine result;
+  RawOptions raw;
+  CLI::App app(kDescription, "ml_worker");
+  app.footer(kFooter);
+  app.set_version_flag("--version", kVersion);
+  app.set_config("--config", "", "JSON file with the same keys as the options, without dashes");
+  app.config_formatter(std::make_shared<JsonConfig>(app));
+  app.allow_config_extras(false);
+  add_node_options(app, result.config, raw);
+  add_model_options(app, result.config, raw);
+  add_limit_options(app, result.config);
+  add_log_options(app, raw);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {
+    std::ostringstream out;
+    app.exit(asked, out, out);
+    return {false, {}, out.str()};
+  } catch (const CLI::ParseError& wrong) {
+    refuse(std::string(wrong.what()) + " (ml_worker --help lists the options)");
+  }
+  read_raw(raw, result.config);
+  return result;
+}
+
+}  // namespace ml_worker

@@ -1,0 +1,33 @@
+// From the first sign to stop until the node has ended: new work refused, queued work answered,
+// connections closed.
+#pragma once
+
+#include <mutex>
+#include <thread>
+
+#include "ml_worker/distribution.h"
+#include "ml_worker/service.h"
+
+namespace ml_worker {
+
+class Drain {
+ public:
+  Drain(distribution::Node& node, Service& service) : node_(node), service_(service) {}
+  ~Drain();
+  Drain(const Drain&) = delete;
+  Drain& operator=(const Drain&) = delete;
+
+  /// Thread safe, returns at once. The first call drains; a second one stops without waiting for
+  /// queued work. `why` goes to the log.
+  void begin(const char* why);
+
+ private:
+  void run();
+
+  distribution::Node& node_;
+  Service& service_;
+  std::mutex mutex_;
+  std::thread thread_;
+};
+
+}  // namespace ml_worker

@@ -1,0 +1,116 @@
+#include "ml_worker/worker.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <thread>
+
+#include "ml_worker/distribution.h"
+#include "ml_worker/log.h"
+#include "ml_worker/service.h"
+#include "worker/drain.h"
+#include "worker/model_set.h"
+#include "worker/rpc_endpoint.h"
+
+namespace ml_worker {
+namespace {
+
+int half_the_cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
+}
+
+ServiceOptions service_options_of(const Config& config) {
+  ServiceOptions options;
+  options.limits = {config.max_text_bytes, config.max_texts, config.max_call_bytes};
+  options.batching = {config.batch_tokens, config.queue_tokens};
+  options.cache_bytes = config.cache_bytes;
+  options.tokenizer_threads =
+      config.tokenizer_threads > 0 ? config.tokenizer_threads : half_the_cores();
+  options.aliases = model_aliases(config);
+  return options;
+}
+
+distribution::NodeOptions node_options_of(const Config& config, std::string cookie) {
+  distribution::NodeOptions options;
+  options.name = config.node_name;
+  options.cookie = std::move(cookie);
+  options.listen_address = config.listen_address;
+  options.port_from = config.port_from;
+  options.port_to = config.port_to;
+  options.join = config.join;
+  options.tick_interval = config.tick_interval;
+  options.start_epmd = config.start_epmd;
+  if (const char* port = std::getenv("ERL_EPMD_PORT"))
+    options.epmd_port = static_cast<std::uint16_t>(std::strtoul(port, nullptr, 10));
+  return options;
+}
+
+void check_name(const Config& config) {
+  const auto wrong = distribution::check_node_name(config.node_name, config.short_names);
+  if (!wrong.empty()) throw StartupError(ExitCode::usage, wrong);
+}
+
+/// Waits for the end of standard input on a thread of its own, which the destructor wakes.
+class StdinWatch {
+ public:
+  explicit StdinWatch(std::function<void()> at_end) : at_end_(std::move(at_end)) {
+    if (pipe(wake_.data()) == 0) thread_ = std::thread([this] { run(); });
+  }
+  ~StdinWatch() {
+    if (!thread_.joinable()) return;
+    close(wake_[1]);
+    thread_.join();
+    close(wake_[0]);
+  }
+  StdinWatch(const StdinWatch&) = delete;
+  StdinWatch& operator=(const StdinWatch&) = delete;
+
+ private:
+  void run() {
+    std::array<pollfd, 2> watched{{{STDIN_FILENO, POLLIN, 0}, {wake_[0], POLLIN, 0}}};
+    std::array<char, 256> ignored{};
+    while (poll(watched.data(), watched.size(), -1) >= 0 || errno == EINTR) {
+      if (watched[1].revents != 0) return;
+      if (watched[0].revents == 0) continue;
+      if (read(STDIN_FILENO, ignored.data(), ignored.size()) <= 0) break;
+    }
+    at_end_();
+  }
+
+  std::function<void()> at_end_;
+  std::array<int, 2> wake_{{-1, -1}};
+  std::thread thread_;
+};
+
+void say_ready(const Config& config, const distribution::Node& node) {
+  log::info("ready", {{"node", config.node_name},
+                      {"port", std::to_string(node.port())},
+                      {"reached_by", config.short_names ? "nodes started with -sname"
+                                                        : "nodes started with -name"}});
+}
+
+}  // namespace
+
+ExitCode run_worker(const Config& config) {
+  std::signal(SIGPIPE, SIG_IGN);
+  log::configure(config.log_format, config.log_level);
+  check_name(config);
+  auto options = node_options_of(config, load_cookie(config));
+  Service service(service_options_of(config), load_models(config));
+  RpcEndpoint endpoint(service);
+  distribution::Node node(std::move(options), endpoint);
+  Drain drain(node, service);
+  node.on_signal({SIGTERM, SIGINT}, [&drain](int) { drain.begin("signal"); });
+  node.start();
+  say_ready(config, node);
+  std::optional<StdinWatch> stdin_watch;
+  if (config.stop_with_stdin)
+    stdin_watch.emplace([&drain] { drain.begin("standard input closed"); });
+  node.run();
+  log::info("stopped");
+  return ExitCode::ok;
+}
+
+}  // namespace ml_worker
