@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 /// What happened to one text of a batch.
 struct ForwardTimes {
-  Clock::time_point started;   ///< when its batch was formed
+  Clock::time_point started;  ///< when its batch was formed
   Clock::time_point finished;
 };
 

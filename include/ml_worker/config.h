@@ -15,7 +15,7 @@
 namespace ml_worker {
 
 struct Config {
-  std::string node_name;      ///< full, NAME@HOST
+  std::string node_name;  ///< full, NAME@HOST
   bool short_names = false;
   std::filesystem::path cookie_file;  ///< empty: ML_WORKER_COOKIE, else ~/.erlang.cookie
   std::string listen_address = "0.0.0.0";

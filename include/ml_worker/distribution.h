@@ -20,7 +20,7 @@ namespace ml_worker::distribution {
 /// A function call from a peer, however it was sent (spawn request, rex). `frame` keeps the bytes
 /// that `arguments` views.
 struct RemoteCall {
-  std::string peer;      ///< node name
+  std::string peer;  ///< node name
   std::string module;
   std::string function;
   terms::ScannedTerm arguments;  ///< the argument list
@@ -52,13 +52,13 @@ class CallHandler {
 };
 
 struct NodeOptions {
-  std::string name;    ///< full: worker1@127.0.0.1
+  std::string name;  ///< full: worker1@127.0.0.1
   std::string cookie;
   std::string listen_address = "0.0.0.0";
   std::uint16_t port_from = 0;  ///< 0: any port
   std::uint16_t port_to = 0;
   std::uint16_t epmd_port = 4369;
-  bool start_epmd = true;  ///< as `erl` does, if none runs
+  bool start_epmd = true;         ///< as `erl` does, if none runs
   std::vector<std::string> join;  ///< nodes to connect to, again whenever the connection is lost
   std::chrono::milliseconds tick_interval{15000};  ///< a quarter of net_ticktime
   std::chrono::milliseconds handshake_timeout{7000};

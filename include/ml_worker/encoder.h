@@ -49,11 +49,11 @@ class Encoder {
   virtual const ModelDescription& description() const = 0;
   virtual const Tokenizer& tokenizer() const = 0;
 
-  /// One forward pass. `texts`: token ids per text, each 1 … max_tokens long, ids in the vocabulary.
-  /// `vectors`: row-major float32 [texts.size(), dimensions], filled with the model's output
-  /// *before* a final Normalize (the caller normalises if asked to).
-  /// A text's row does not depend on its neighbours (docs/MODELS.md states the exceptions).
-  /// Called from one thread at a time. Throws EncoderError.
+  /// One forward pass. `texts`: token ids per text, each 1 … max_tokens long, ids in the
+  /// vocabulary. `vectors`: row-major float32 [texts.size(), dimensions], filled with the model's
+  /// output *before* a final Normalize (the caller normalises if asked to). A text's row does not
+  /// depend on its neighbours (docs/MODELS.md states the exceptions). Called from one thread at a
+  /// time. Throws EncoderError.
   virtual void forward(std::span<const std::span<const std::int32_t>> texts,
                        std::span<float> vectors) = 0;
 };

@@ -39,9 +39,9 @@ enum class VectorFormat {
 struct EncodeOptions {
   VectorFormat format = VectorFormat::list;
   bool truncate = true;  ///< false: a text over the model's limit is `too_long`
-  std::optional<TruncationSide> truncation_side;  ///< none: the model's own
-  std::optional<bool> normalize;                  ///< L2; none: the model's own
-  std::optional<std::size_t> dimensions;          ///< cut to the first N, normalised again
+  std::optional<TruncationSide> truncation_side;     ///< none: the model's own
+  std::optional<bool> normalize;                     ///< L2; none: the model's own
+  std::optional<std::size_t> dimensions;             ///< cut to the first N, normalised again
   std::optional<std::chrono::milliseconds> timeout;  ///< from arrival
   bool usage = false;
   bool timings = false;

@@ -9,13 +9,13 @@ namespace ml_worker {
 enum class ExitCode : int {
   ok = 0,
   internal = 1,
-  usage = 64,         ///< EX_USAGE: unknown option, wrong type, wrong node name
-  model = 65,         ///< EX_DATAERR: no model, or a broken model file
-  self_check = 70,    ///< EX_SOFTWARE: --check or the golden vectors failed
-  name_taken = 73,    ///< EX_CANTCREAT: another node holds our name in epmd
-  epmd = 69,          ///< EX_UNAVAILABLE: no epmd, and none could be started
-  network = 71,       ///< EX_OSERR: cannot listen
-  cookie = 77,        ///< EX_NOPERM: missing, or readable by others
+  usage = 64,       ///< EX_USAGE: unknown option, wrong type, wrong node name
+  model = 65,       ///< EX_DATAERR: no model, or a broken model file
+  self_check = 70,  ///< EX_SOFTWARE: --check or the golden vectors failed
+  name_taken = 73,  ///< EX_CANTCREAT: another node holds our name in epmd
+  epmd = 69,        ///< EX_UNAVAILABLE: no epmd, and none could be started
+  network = 71,     ///< EX_OSERR: cannot listen
+  cookie = 77,      ///< EX_NOPERM: missing, or readable by others
 };
 
 class StartupError : public std::runtime_error {

@@ -27,8 +27,8 @@ using Bytes = std::vector<char>;
 using ByteView = std::span<const char>;
 
 struct ScanLimits {
-  std::size_t depth = 256;          ///< nesting of tuples, lists and maps
-  std::size_t elements = 4000000;   ///< terms in all
+  std::size_t depth = 256;         ///< nesting of tuples, lists and maps
+  std::size_t elements = 4000000;  ///< terms in all
 };
 
 /// A term that scan() has proved to be well formed. A view: whoever holds the bytes keeps them.
@@ -47,8 +47,22 @@ class ScannedTerm {
 /// Compressed terms, and tags that libei cannot read (RECORD_EXT …), are rejected as unreadable.
 std::optional<ScannedTerm> scan(ByteView& input, const ScanLimits& limits = {});
 
-enum class TermType { atom, integer, floating, binary, bitstring, string, nil, list, tuple, map,
-                      pid, reference, port, fun };
+enum class TermType {
+  atom,
+  integer,
+  floating,
+  binary,
+  bitstring,
+  string,
+  nil,
+  list,
+  tuple,
+  map,
+  pid,
+  reference,
+  port,
+  fun
+};
 
 /// A cursor over the terms of one scanned term, depth first. Each read_* consumes a term of that
 /// type and returns it, or returns nothing and does not move.
