@@ -1,6 +1,7 @@
 // UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,5 +12,9 @@ bool is_valid_utf8(std::string_view bytes);
 
 /// Appends one code point. Returns false (and appends nothing) on a surrogate or above U+10FFFF.
 bool append_utf8(std::uint32_t code_point, std::string& out);
+
+/// `bytes` made fit for a reply: bytes that are not UTF-8, and NUL, become U+FFFD; at most `limit`
+/// bytes of input are taken, cut between code points, with U+2026 (…) after a cut.
+std::string displayable_utf8(std::string_view bytes, std::size_t limit = 256);
 
 }  // namespace ml_worker
