@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Runs the test suites and adds up what each one counts.
+
+usage: run_tests.py [--list | SUITE …]
+
+A suite is a command and a way to read its counts. A command that ends badly without having counted
+a failure counts as one failed; so does a suite that ran no test. Each suite's output goes to the
+terminal only when it fails, and to build/test-logs/SUITE.log always.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "test-logs"
+REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
+
+
+def by_exit_code(_output, code):
+    """A check that either holds or does not."""
+    return (1, 0) if code == 0 else (0, 1)
+
+
+def catch2(output, _code):
+    cases = ElementTree.fromstring(output[output.index("<?xml"):]).findall(".//OverallResultsCases")
+    return int(cases[-1].get("successes")), int(cases[-1].get("failures"))
+
+
+def eunit(output, _code):
+    if match := re.search(r"(\d+) tests?, (\d+) failures?", output):
+        total, failed = int(match.group(1)), int(match.group(2))
+        return total - failed, failed
+    passed = re.search(r"All (\d+) tests? passed", output)
+    return (int(passed.group(1)), 0) if passed else (0, 1)
+
+
+def common_test(output, _code):
+    if match := re.search(r"Failed (\d+) tests?\. (?:Skipped \d+.*? tests?\. )?Passed (\d+)", output):
+        return int(match.group(2)), int(match.group(1))
+    skipped = re.search(r"Skipped (\d+)", output)
+    passed = re.search(r"(?:All|Passed) (\d+) tests?", output)
+    # A case skipped because its set-up broke is no pass.
+    return (int(passed.group(1)) if passed else 0, int(skipped.group(1)) if skipped else 0)
+
+
+def unittest(output, _code):
+    ran = int(re.search(r"Ran (\d+) tests?", output).group(1))
+    failed = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", output))
+    return ran - failed, failed
+
+
+def closing_line(output, _code):
+    match = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.MULTILINE)[-1]
+    return int(match[0]), int(match[1])
+
+
+def suites():
+    """(name, command, reader) in the order of running: quick ones first."""
+    listed = [
+        ("layers", ["scripts/lint", "layers"], by_exit_code),
+        ("scripts", [sys.executable, "-m", "unittest", "discover", "-s", "test/scripts", "-p",
+                     "*_test.py"], unittest),
+        ("clang-format", ["scripts/lint", "clang-format"], by_exit_code),
+        ("shellcheck", ["scripts/lint", "shellcheck"], by_exit_code),
+    ]
+    for program in sorted((ROOT / "build" / "test" / "cpp").glob("test_*")):
+        if program.is_file() and program.stat().st_mode & 0o111:
+            listed.append((f"cpp-{program.name.removeprefix('test_')}",
+                           [str(program), "-r", "xml"], catch2))
+    listed += [
+        ("eunit", ["rebar3", "eunit"], eunit),
+        ("xref", ["rebar3", "xref"], by_exit_code),
+        ("ct", ["rebar3", "ct"], common_test),
+        ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
+        ("e2e", ["rebar3", "ct", "--dir", "test/e2e", "--logdir", "build/ct-e2e"], common_test),
+        ("dialyzer", ["rebar3", "dialyzer"], by_exit_code),
+        ("clang-tidy", ["scripts/lint", "clang-tidy"], by_exit_code),
+    ]
+    return listed
+
+
+def run(name, command, reader):
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
+    output = done.stdout.decode(errors="replace")
+    (LOGS / f"{name}.log").write_text(output)
+    try:
+        passed, failed = reader(output, done.returncode)
+    except (AttributeError, IndexError, ValueError, ElementTree.ParseError):
+        passed, failed = 0, 1
+    if failed == 0 and (done.returncode != 0 or passed == 0):
+        failed = 1
+    if failed:
+        print(output[-20000:])
+    print(f"{name}: {passed} passed, {failed} failed ({time.monotonic() - started:.0f} s)",
+          flush=True)
+    return passed, failed
+
+
+def main(arguments):
+    listed = suites()
+    names = [name for name, _, _ in listed]
+    if arguments == ["--list"]:
+        print("\n".join(names))
+        return 0
+    unknown = set(arguments) - set(names)
+    if unknown:
+        print(f"unknown suites: {', '.join(sorted(unknown))}; known: {', '.join(names)}")
+        return 2
+    LOGS.mkdir(parents=True, exist_ok=True)
+    chosen = [suite for suite in listed if not arguments or suite[0] in arguments]
+    counts = [run(*suite) for suite in chosen]
+    passed, failed = (sum(column) for column in zip(*counts))
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
