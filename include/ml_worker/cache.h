@@ -1,6 +1,7 @@
 // A bounded cache of vectors, least recently used out.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,6 +16,7 @@ struct CachedVector {
   std::size_t used_tokens = 0;
   std::size_t given_tokens = 0;
   bool given_is_lower_bound = false;
+  std::chrono::steady_clock::time_point made{};  ///< when the vector was ready
 };
 
 struct CacheStats {
@@ -34,15 +36,19 @@ class VectorCache {
   VectorCache(const VectorCache&) = delete;
   VectorCache& operator=(const VectorCache&) = delete;
 
-  /// `key` holds everything that decides the vector: fingerprint, options, text.
+  /// `key` holds everything that decides the vector: fingerprint, options, text. Keys are compared
+  /// whole. Counts a hit or a miss, and a hit is the most recent use.
   std::shared_ptr<const CachedVector> get(std::string_view key);
+  /// As get(), but neither counted nor a use.
+  std::shared_ptr<const CachedVector> peek(std::string_view key) const;
+  /// Replaces what was there. Dropped if it is larger than a shard (a 16th of a large cache).
   void put(std::string_view key, std::shared_ptr<const CachedVector> vector);
   void clear();
   CacheStats stats() const;
 
  private:
   struct Shard;
-  Shard& shard_of(std::string_view key) const;
+  Shard& shard_of(std::size_t hash) const;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::size_t max_bytes_;
 };
