@@ -38,6 +38,7 @@ class ScannedTerm {
 
  private:
   friend std::optional<ScannedTerm> scan(ByteView&, const ScanLimits&);
+  friend class Reader;  // what stands inside a scanned term is scanned
   explicit ScannedTerm(ByteView bytes) : bytes_(bytes) {}
   ByteView bytes_;
 };
@@ -85,6 +86,8 @@ class Reader {
   bool read_nil();
   /// The bytes of the next term, whatever it is; moves past it.
   ByteView read_raw();
+  /// The same as a term of its own, for another Reader. REQUIRES: !at_end()
+  ScannedTerm read_term();
 
  private:
   ByteView rest_;

@@ -161,4 +161,6 @@ ByteView Reader::read_raw() {
   return term;
 }
 
+ScannedTerm Reader::read_term() { return ScannedTerm(read_raw()); }
+
 }  // namespace ml_worker::terms
