@@ -5,7 +5,6 @@
 // (`select_batch`), the thread only calls it.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +16,7 @@
 
 #include "ml_worker/encoder.h"
 #include "ml_worker/error.h"
+#include "ml_worker/histogram.h"
 
 namespace ml_worker {
 
@@ -28,16 +28,24 @@ struct ForwardTimes {
   Clock::time_point finished;
 };
 
+/// Whether somebody still waits for a text.
+enum class Interest {
+  wanted,
+  cancelled,  ///< nobody: it is dropped
+  late,       ///< it was to be started by a time that has passed: it is refused
+};
+
 /// One text on its way through the device.
 struct WorkItem {
   std::shared_ptr<Encoder> encoder;
   std::vector<std::int32_t> ids;
-  /// Work not started by then is refused with deadline_exceeded.
-  std::optional<Clock::time_point> deadline;
-  /// Asked when a batch is formed: true drops the item (and calls `done` with nothing computed).
-  std::function<bool()> cancelled;
-  /// Called exactly once, from the device thread, unless submit() refused the item: the raw vector
-  /// ([dimensions]; valid during the call), or the error. Must be quick and must not throw.
+  /// Asked, without any lock held, when a batch is formed, maybe several times before its turn.
+  /// After an answer other than `wanted` it is not asked again and the item costs no forward pass.
+  /// A function and not a time, because several callers may wait for one text. None: wanted.
+  std::function<Interest()> interest;
+  /// Called exactly once, without any lock held, unless submit() refused the item: the raw vector
+  /// ([dimensions]; valid during the call), or the error: model_failed, deadline_exceeded (late;
+  /// also cancelled, where nobody listens) or draining. Must be quick and must not throw.
   std::function<void(Result<std::span<const float>>, const ForwardTimes&)> done;
 };
 
@@ -57,6 +65,8 @@ struct BatchingStats {
   std::uint64_t late = 0;       ///< refused with deadline_exceeded
   std::uint64_t failed = 0;
   double tokens_per_second = 0.0;  ///< measured while computing; 0 before the first batch
+  HistogramSnapshot batch_texts;
+  HistogramSnapshot batch_tokens;
 };
 
 /// What the policy sees of a waiting text.
@@ -79,18 +89,26 @@ class Batcher {
   Batcher& operator=(const Batcher&) = delete;
 
   /// All or nothing: either every item is queued, or none (`overloaded` with the time after which
-  /// there should be room, or `draining`) and no `done` is called.
+  /// there should be room, or `draining`) and no `done` is called. An empty queue takes any
+  /// submission: otherwise one that is larger than the bound could never succeed.
   std::optional<Error> submit(std::vector<WorkItem> items);
 
-  /// Runs `task` on the device thread, before waiting texts: what a health check needs.
+  /// Runs `task` on the device thread, before waiting texts: what a health check needs. `task` is
+  /// dropped once the batcher has stopped.
   void run_next(std::function<void()> task);
 
-  /// Seconds a new text would wait, from queued and running tokens and the measured speed.
-  double wait_seconds() const;
+  /// Seconds a new text would wait, from queued, running and `further_tokens` and the measured
+  /// speed (before the first batch: a guess). Finite, at least 0.
+  double wait_seconds(std::size_t further_tokens = 0) const;
+  /// True if a submission would be refused as `overloaded` now.
+  bool full() const;
   BatchingStats stats() const;
 
   /// No new work; returns when all queued work is answered.
   void drain();
+  /// What the destructor does, while the object can still be asked: afterwards submit() answers
+  /// `draining`.
+  void stop();
 
  private:
   class Impl;

@@ -1,0 +1,29 @@
+// Runs a batch through its encoder and hands every text its row or its error.
+#pragma once
+
+#include <list>
+#include <string>
+#include <vector>
+
+#include "ml_worker/batching.h"
+
+namespace ml_worker {
+
+struct ForwardCounts {
+  std::size_t texts = 0;   ///< computed
+  std::size_t tokens = 0;  ///< of those
+  std::size_t failed = 0;
+  std::string last_failure;
+};
+
+/// Calls `done` of every item of `batch` (one encoder, not empty). When a batch of several texts
+/// fails, its texts run again alone, so that one bad text fails nobody else's. `rows` is the buffer
+/// for the vectors, kept between calls.
+ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point started,
+                            std::vector<float>& rows);
+
+/// `item.done`, with whatever it throws contained: the device thread must go on.
+void finish_item(const WorkItem& item, Result<std::span<const float>> result,
+                 const ForwardTimes& times);
+
+}  // namespace ml_worker
