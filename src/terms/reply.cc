@@ -1,0 +1,156 @@
+#include "terms/reply.h"
+
+#include <chrono>
+#include <new>
+#include <utility>
+
+#include "terms/vectors.h"
+
+namespace ml_worker::terms {
+namespace {
+
+using std::chrono::microseconds;
+
+/// More than the keys of a reply need, and than one element of its `tokens` does.
+constexpr std::size_t kKeysBytes = 1024;
+constexpr std::size_t kUsageBytes = 64;
+
+CallReply raise(const Error& error) {
+  CallReply reply{.raised = true, .term = {}};
+  Writer(reply.term).value(error.reason);
+  return reply;
+}
+
+CallReply too_large(std::size_t got, std::size_t limit) {
+  return raise(
+      {ErrorKind::too_large, tuple({atom("too_large"), atom("reply"), Value(got), Value(limit)})});
+}
+
+void write_usage(const std::vector<TokenUsage>& usage, Writer& writer) {
+  if (!usage.empty()) writer.list(usage.size());
+  for (const TokenUsage& text : usage) {
+    const Value given =
+        text.given_is_lower_bound ? tuple({atom("at_least"), text.given}) : Value(text.given);
+    writer.value(map({{"used", text.used}, {"given", given}}));
+  }
+  writer.nil();
+}
+
+std::int64_t count(microseconds time) { return static_cast<std::int64_t>(time.count()); }
+
+void write_timings(const CallTimings& timings, microseconds reply, Writer& writer) {
+  writer.value(map({{"queue", count(timings.queue)},
+                    {"tokenize", count(timings.tokenize)},
+                    {"compute", count(timings.compute)},
+                    {"reply", count(reply)}}));
+}
+
+std::size_t key_count(const VectorsReply& reply) {
+  return 2 + (reply.usage ? 1 : 0) + (reply.timings ? 1 : 0) + (reply.fingerprint ? 2 : 0);
+}
+
+/// What stands in the map after the embeddings. `start`: when the encoding of the reply began.
+void write_extras(const VectorsReply& reply, Clock::time_point start, Writer& writer) {
+  writer.atom("cached");
+  writer.value(reply.cached);
+  if (reply.usage) {
+    writer.atom("tokens");
+    write_usage(*reply.usage, writer);
+  }
+  if (reply.fingerprint) {
+    writer.atom("model_id");
+    writer.binary(reply.fingerprint->model_id);
+    writer.atom("numerics");
+    writer.binary(reply.fingerprint->numerics);
+  }
+  if (reply.timings) {
+    writer.atom("timings");
+    const auto spent = std::chrono::duration_cast<microseconds>(Clock::now() - start);
+    write_timings(*reply.timings, spent, writer);
+  }
+}
+
+CallReply embeddings_term(const VectorsReply& reply, std::size_t size, std::size_t max_bytes) {
+  const auto start = Clock::now();
+  CallReply result;
+  result.term.reserve(size);
+  Writer writer(result.term);
+  writer.map(key_count(reply));
+  writer.atom("embeddings");
+  write_vectors(reply.vectors, reply.format, max_bytes, result.term);
+  write_extras(reply, start, writer);
+  return result;
+}
+
+CallReply prediction_term(const VectorsReply& reply, bool single, std::size_t size,
+                          std::size_t max_bytes) {
+  CallReply result;
+  result.term.reserve(size);
+  if (single && !reply.vectors.empty()) {
+    write_vector(*reply.vectors.front(), reply.format, result.term);
+  } else {
+    write_vectors(reply.vectors, reply.format, max_bytes, result.term);
+  }
+  return result;
+}
+
+class TermSink : public ReplySink {
+ public:
+  TermSink(std::function<void(CallReply)> deliver, std::size_t max_bytes)
+      : deliver_(std::move(deliver)), max_bytes_(max_bytes) {}
+
+  void embeddings(const VectorsReply& reply) override {
+    answer_vectors(reply,
+                   [&](std::size_t size) { return embeddings_term(reply, size, max_bytes_); });
+  }
+
+  void prediction(const VectorsReply& reply, bool single) override {
+    answer_vectors(
+        reply, [&](std::size_t size) { return prediction_term(reply, single, size, max_bytes_); });
+  }
+
+  void value(const Value& value) override {
+    CallReply reply;
+    Writer(reply.term).value(value);
+    deliver_(std::move(reply));
+  }
+
+  void failure(const Error& error) override { deliver_(raise(error)); }
+
+ private:
+  /// Asks for a term of about `size` bytes only where that can be sent.
+  template <typename Make>
+  void answer_vectors(const VectorsReply& reply, Make make) {
+    const std::size_t usage = reply.usage ? reply.usage->size() * kUsageBytes : 0;
+    const std::size_t size = vectors_size(reply.vectors, reply.format) + usage + kKeysBytes;
+    deliver_(size > max_bytes_ ? too_large(size, max_bytes_) : checked(make, size));
+  }
+
+  template <typename Make>
+  CallReply checked(Make make, std::size_t size) const {
+    try {
+      CallReply result = make(size);
+      if (result.term.size() > max_bytes_) return too_large(result.term.size(), max_bytes_);
+      return result;
+    } catch (const std::bad_alloc&) {
+      // A reply that has no room now must not end the process and everybody's calls with it.
+      return raise(errors::overloaded(std::chrono::seconds(1)));
+    }
+  }
+
+  std::function<void(CallReply)> deliver_;
+  std::size_t max_bytes_;
+};
+
+}  // namespace
+
+std::shared_ptr<ReplySink> make_reply_sink(std::function<void(CallReply)> deliver,
+                                           std::size_t max_bytes) {
+  return std::make_shared<TermSink>(std::move(deliver), max_bytes);
+}
+
+std::shared_ptr<ReplySink> make_reply_sink(std::function<void(CallReply)> deliver) {
+  return make_reply_sink(std::move(deliver), kMaxReplyBytes);
+}
+
+}  // namespace ml_worker::terms
