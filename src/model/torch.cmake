@@ -4,12 +4,16 @@ if(NOT EXISTS ${ML_WORKER_TORCH_DIR}/lib/libtorch_cpu.so)
   message(FATAL_ERROR "No libtorch in ${ML_WORKER_TORCH_DIR}: run scripts/setup first")
 endif()
 foreach(lib c10 torch_cpu)
-  add_library(${lib} SHARED IMPORTED)
+  add_library(${lib} SHARED IMPORTED GLOBAL)
   set_target_properties(${lib} PROPERTIES
     IMPORTED_LOCATION ${ML_WORKER_TORCH_DIR}/lib/lib${lib}.so
-    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${ML_WORKER_TORCH_DIR}/include;${ML_WORKER_TORCH_DIR}/include/torch/csrc/api/include")
+    # The wheel carries headers of its own fmt, which must not hide the system's.
+    INTERFACE_COMPILE_OPTIONS "SHELL:-idirafter ${ML_WORKER_TORCH_DIR}/include")
 endforeach()
 set_property(TARGET torch_cpu PROPERTY INTERFACE_LINK_LIBRARIES c10)
-# The wheel's libraries find their siblings (nvidia/…) by RPATH; the linker need not check them.
-set_property(TARGET torch_cpu PROPERTY INTERFACE_LINK_OPTIONS
-  "LINKER:--allow-shlib-undefined" "LINKER:-rpath,${ML_WORKER_TORCH_DIR}/lib")
+# The wheel's libraries find their siblings (nvidia/…) by their own RPATH; the linker need not check
+# them.
+set_property(TARGET torch_cpu PROPERTY INTERFACE_LINK_OPTIONS "LINKER:--allow-shlib-undefined")
+# In the build tree CMake adds the RPATH itself. An installed program looks beside itself first
+# (torch/ and nvidia/ in lib/ml_worker), then where the checkout has it.
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib/ml_worker/torch/lib;${ML_WORKER_TORCH_DIR}/lib")

@@ -1,0 +1,27 @@
+// Texts side by side without padding: which text lies where.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace ml_worker {
+
+/// Texts of equal length, next to each other: attention takes them at once.
+struct EqualLengths {
+  std::size_t first_token;  ///< row of the first token of the first text
+  std::size_t texts;
+  std::size_t length;  ///< tokens of each text
+};
+
+struct Packing {
+  std::vector<std::size_t> order;         ///< texts as they lie; by length, then as given
+  std::vector<std::size_t> first_tokens;  ///< by text as given: row of its first token
+  std::vector<EqualLengths> groups;
+  std::size_t tokens = 0;  ///< rows in all
+};
+
+/// REQUIRES: every length ≥ 1.
+Packing pack(std::span<const std::size_t> lengths);
+
+}  // namespace ml_worker

@@ -1,0 +1,22 @@
+// Token vectors to one vector per text, as sentence-transformers' Pooling module does it.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace ml_worker {
+
+enum class PoolingMode { cls, max, mean, mean_sqrt_len, weighted_mean, last_token };
+
+/// "mean", "cls" … as in the field `pooling_mode`; none for a mode that is not known.
+std::optional<PoolingMode> parse_pooling_mode(std::string_view name);
+
+/// `tokens`: row-major [length, hidden] with length ≥ 1. `vector`: [modes.size() · hidden], the
+/// results of the modes one after another. Sums run in the order of the tokens, whatever the batch.
+void pool(std::span<const PoolingMode> modes, std::span<const float> tokens, std::size_t hidden,
+          std::span<float> vector);
+
+}  // namespace ml_worker

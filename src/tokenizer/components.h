@@ -1,0 +1,48 @@
+// The stages of a tokenizer, in the order of Hugging Face's: added tokens are taken out of the
+// text, each rest is normalised, split into words, each word becomes ids, a template goes round.
+//
+// All stages work on code points and are immutable.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ml_worker {
+
+class Normalizer {
+ public:
+  virtual ~Normalizer() = default;
+  /// Appends the normal form of `text`.
+  virtual void normalize(std::u32string_view text, std::u32string& out) const = 0;
+  /// True if a text may be cut before `c`: the parts, normalised and split into words one by one,
+  /// give what the whole gives.
+  virtual bool is_boundary(char32_t c) const = 0;
+};
+
+class PreTokenizer {
+ public:
+  virtual ~PreTokenizer() = default;
+  /// Appends the words of `text`, as views of it.
+  virtual void split(std::u32string_view text, std::vector<std::u32string_view>& words) const = 0;
+};
+
+class SubwordModel {
+ public:
+  virtual ~SubwordModel() = default;
+  /// Appends the ids of one word, at least one.
+  virtual void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const = 0;
+  /// The id of exactly this token, or -1.
+  virtual std::int32_t id_of(std::u32string_view token) const = 0;
+  /// Highest id + 1.
+  virtual std::size_t vocabulary_size() const = 0;
+};
+
+/// What the post-processor puts round the ids of a text.
+struct SequenceTemplate {
+  std::vector<std::int32_t> before;
+  std::vector<std::int32_t> after;
+};
+
+}  // namespace ml_worker

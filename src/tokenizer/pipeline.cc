@@ -1,0 +1,138 @@
+#include "tokenizer/pipeline.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "tokenizer/unicode.h"
+
+namespace ml_worker {
+namespace {
+
+/// A text is worked on in pieces of about this many code points, so that one which is cut after a
+/// few hundred tokens does not cost its whole length.
+constexpr std::size_t kChunk = 2048;
+
+std::vector<AddedToken> raw_tokens(const std::vector<AddedToken>& tokens) {
+  std::vector<AddedToken> result;
+  std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(result),
+               [](const AddedToken& token) { return !token.normalized; });
+  return result;
+}
+
+/// Tokens to be found in normalised text are normalised themselves.
+std::vector<AddedToken> normalized_tokens(const std::vector<AddedToken>& tokens,
+                                          const Normalizer& normalizer) {
+  std::vector<AddedToken> result;
+  for (AddedToken token : tokens) {
+    if (!token.normalized) continue;
+    std::u32string content;
+    normalizer.normalize(token.content, content);
+    token.content = std::move(content);
+    result.push_back(std::move(token));
+  }
+  return result;
+}
+
+std::size_t vocabulary_size_of(const PipelineParts& parts) {
+  std::size_t size = parts.model->vocabulary_size();
+  for (const AddedToken& token : parts.added_tokens) {
+    size = std::max(size, static_cast<std::size_t>(token.id) + 1);
+  }
+  return size;
+}
+
+/// Calls `plain` for each stretch between added tokens and `added` for each of them, while `more`.
+template <typename Plain, typename Added, typename More>
+void for_each_part(const AddedTokens& tokens, std::u32string_view text, Plain plain, Added added,
+                   More more) {
+  for (std::size_t at = 0; at < text.size() && more();) {
+    const auto match = tokens.next(text, at);
+    if (match.begin > at) plain(text.substr(at, match.begin - at));
+    if (match.id >= 0 && more()) added(match.id);
+    at = match.end;
+  }
+}
+
+void cut(std::vector<std::int32_t>& ids, std::size_t room, TruncationSide side) {
+  if (ids.size() <= room) return;
+  const auto excess = static_cast<std::ptrdiff_t>(ids.size() - room);
+  if (side == TruncationSide::right) {
+    ids.erase(ids.end() - excess, ids.end());
+  } else {
+    ids.erase(ids.begin(), ids.begin() + excess);
+  }
+}
+
+}  // namespace
+
+PipelineTokenizer::PipelineTokenizer(PipelineParts parts)
+    : vocabulary_size_(vocabulary_size_of(parts)),
+      normalizer_(std::move(parts.normalizer)),
+      pre_tokenizer_(std::move(parts.pre_tokenizer)),
+      model_(std::move(parts.model)),
+      template_(std::move(parts.sequence_template)),
+      raw_tokens_(raw_tokens(parts.added_tokens)),
+      normalized_tokens_(normalized_tokens(parts.added_tokens, *normalizer_)) {}
+
+Tokens PipelineTokenizer::encode(std::string_view text, std::size_t max_tokens,
+                                 TruncationSide side) const {
+  const std::size_t special = template_.before.size() + template_.after.size();
+  const std::size_t room = max_tokens - std::min(max_tokens, special);
+  Progress progress{{}, side == TruncationSide::right ? room : SIZE_MAX};
+  encode_text(unicode::decode(text), progress);
+
+  Tokens tokens;
+  tokens.given = progress.ids.size() + special;
+  tokens.given_is_lower_bound = progress.full();
+  cut(progress.ids, room, side);
+  tokens.ids.reserve(progress.ids.size() + special);
+  tokens.ids = template_.before;
+  tokens.ids.insert(tokens.ids.end(), progress.ids.begin(), progress.ids.end());
+  tokens.ids.insert(tokens.ids.end(), template_.after.begin(), template_.after.end());
+  return tokens;
+}
+
+void PipelineTokenizer::encode_text(std::u32string_view text, Progress& progress) const {
+  for_each_part(
+      raw_tokens_, text, [&](std::u32string_view part) { encode_plain(part, progress); },
+      [&](std::int32_t id) { progress.ids.push_back(id); }, [&] { return !progress.full(); });
+}
+
+void PipelineTokenizer::encode_plain(std::u32string_view text, Progress& progress) const {
+  while (!text.empty() && !progress.full()) {
+    const std::size_t length = chunk_length(text);
+    encode_chunk(text.substr(0, length), progress);
+    text.remove_prefix(length);
+  }
+}
+
+std::size_t PipelineTokenizer::chunk_length(std::u32string_view text) const {
+  // A token of the normalised text could lie across the cut.
+  if (!normalized_tokens_.empty()) return text.size();
+  for (std::size_t i = kChunk; i < text.size(); ++i) {
+    if (normalizer_->is_boundary(text[i])) return i;
+  }
+  return text.size();
+}
+
+void PipelineTokenizer::encode_chunk(std::u32string_view chunk, Progress& progress) const {
+  std::u32string normalized;
+  normalized.reserve(chunk.size());
+  normalizer_->normalize(chunk, normalized);
+  for_each_part(
+      normalized_tokens_, normalized,
+      [&](std::u32string_view part) { encode_normalized(part, progress); },
+      [&](std::int32_t id) { progress.ids.push_back(id); }, [&] { return !progress.full(); });
+}
+
+void PipelineTokenizer::encode_normalized(std::u32string_view text, Progress& progress) const {
+  std::vector<std::u32string_view> words;
+  pre_tokenizer_->split(text, words);
+  for (const auto word : words) {
+    if (progress.full()) return;
+    model_->tokenize(word, progress.ids);
+  }
+}
+
+}  // namespace ml_worker

@@ -1,0 +1,50 @@
+// A tokenizer put together from its stages.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ml_worker/tokenizer.h"
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/components.h"
+
+namespace ml_worker {
+
+struct PipelineParts {
+  std::vector<AddedToken> added_tokens;
+  std::unique_ptr<Normalizer> normalizer;
+  std::unique_ptr<PreTokenizer> pre_tokenizer;
+  std::unique_ptr<SubwordModel> model;
+  SequenceTemplate sequence_template;
+};
+
+class PipelineTokenizer : public Tokenizer {
+ public:
+  explicit PipelineTokenizer(PipelineParts parts);
+  Tokens encode(std::string_view text, std::size_t max_tokens, TruncationSide side) const override;
+  std::size_t vocabulary_size() const override { return vocabulary_size_; }
+
+ private:
+  /// The ids made so far, and how many are too many.
+  struct Progress {
+    std::vector<std::int32_t> ids;
+    std::size_t stop_after;
+    bool full() const { return ids.size() > stop_after; }
+  };
+
+  void encode_text(std::u32string_view text, Progress& progress) const;
+  void encode_plain(std::u32string_view text, Progress& progress) const;
+  std::size_t chunk_length(std::u32string_view text) const;
+  void encode_chunk(std::u32string_view chunk, Progress& progress) const;
+  void encode_normalized(std::u32string_view text, Progress& progress) const;
+
+  std::size_t vocabulary_size_;
+  std::unique_ptr<Normalizer> normalizer_;
+  std::unique_ptr<PreTokenizer> pre_tokenizer_;
+  std::unique_ptr<SubwordModel> model_;
+  SequenceTemplate template_;
+  AddedTokens raw_tokens_;
+  AddedTokens normalized_tokens_;
+};
+
+}  // namespace ml_worker

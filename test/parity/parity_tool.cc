@@ -1,0 +1,161 @@
+// The worker's tokenizer and model without the worker: texts in, ids or vectors out.
+//
+//   parity_tool ids MODEL [LIMIT [left|right]] < TEXTS > IDS
+//   parity_tool vectors MODEL [THREADS] < TEXTS > FLOATS
+//   parity_tool describe MODEL
+//   parity_tool find NAME ROOT…
+//
+// TEXTS: a JSON string a line. IDS: a JSON array a line. FLOATS: raw little-endian float32, the
+// vectors as sentence-transformers gives them (normalised if the model says so). What was measured
+// goes to standard error.
+#include <chrono>
+#include <cmath>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "ml_worker/model.h"
+#include "ml_worker/startup_error.h"
+#include "ml_worker/tokenizer.h"
+
+namespace ml_worker {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Arguments = std::vector<std::string>;
+
+constexpr std::size_t kBatchTokens = 2048;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::string> read_texts() {
+  std::vector<std::string> texts;
+  for (std::string line; std::getline(std::cin, line);) {
+    texts.push_back(nlohmann::json::parse(line).get<std::string>());
+  }
+  return texts;
+}
+
+int print_ids(const Arguments& arguments) {
+  const auto tokenizer = load_tokenizer(arguments.at(1));
+  const std::size_t limit = arguments.size() > 2 ? std::stoul(arguments[2]) : SIZE_MAX;
+  const bool left = arguments.size() > 3 && arguments[3] == "left";
+  const auto texts = read_texts();
+  const auto start = Clock::now();
+  std::vector<std::vector<std::int32_t>> ids;
+  for (const auto& text : texts) {
+    ids.push_back(
+        tokenizer->encode(text, limit, left ? TruncationSide::left : TruncationSide::right).ids);
+  }
+  std::cerr << "{\"texts\": " << texts.size() << ", \"seconds\": " << seconds_since(start) << "}\n";
+  for (const auto& text_ids : ids) std::cout << nlohmann::json(text_ids).dump() << '\n';
+  return 0;
+}
+
+void normalize(std::span<float> vector) {
+  const double square =
+      std::inner_product(vector.begin(), vector.end(), vector.begin(), 0.0, std::plus<>(),
+                         [](float a, float b) { return double{a} * double{b}; });
+  const auto norm = static_cast<float>(std::max(std::sqrt(square), 1e-12));
+  for (float& value : vector) value /= norm;
+}
+
+/// Vectors of texts from `first` on, as many as fit into one batch; returns how many.
+std::size_t run_batch(Encoder& encoder, std::span<const std::vector<std::int32_t>> ids,
+                      std::span<float> vectors) {
+  std::vector<std::span<const std::int32_t>> batch;
+  std::size_t tokens = 0;
+  for (const auto& text : ids) {
+    if (!batch.empty() && tokens + text.size() > kBatchTokens) break;
+    tokens += text.size();
+    batch.emplace_back(text);
+  }
+  encoder.forward(batch, vectors.first(batch.size() * encoder.description().dimensions));
+  return batch.size();
+}
+
+std::vector<float> embed(Encoder& encoder, const std::vector<std::string>& texts) {
+  const auto& description = encoder.description();
+  std::vector<std::vector<std::int32_t>> ids;
+  for (const auto& text : texts) {
+    ids.push_back(
+        encoder.tokenizer().encode(text, description.max_tokens, description.truncation_side).ids);
+  }
+  std::vector<float> vectors(texts.size() * description.dimensions);
+  for (std::size_t at = 0; at < ids.size();) {
+    at += run_batch(encoder, std::span(ids).subspan(at),
+                    std::span(vectors).subspan(at * description.dimensions));
+  }
+  for (std::size_t i = 0; i < texts.size() && description.normalizes; ++i) {
+    normalize(std::span(vectors).subspan(i * description.dimensions, description.dimensions));
+  }
+  return vectors;
+}
+
+int print_vectors(const Arguments& arguments) {
+  ModelOptions options;
+  if (arguments.size() > 2) options.compute_threads = std::stoi(arguments[2]);
+  const auto loading = Clock::now();
+  const auto encoder = load_model(arguments.at(1), options);
+  const double load_seconds = seconds_since(loading);
+  const auto texts = read_texts();
+  const auto start = Clock::now();
+  const auto vectors = embed(*encoder, texts);
+  std::cerr << nlohmann::json({{"texts", texts.size()},
+                               {"load_seconds", load_seconds},
+                               {"seconds", seconds_since(start)}})
+                   .dump()
+            << '\n';
+  std::cout.write(reinterpret_cast<const char*>(vectors.data()),
+                  static_cast<std::streamsize>(vectors.size() * sizeof(float)));
+  return 0;
+}
+
+int print_description(const Arguments& arguments) {
+  const auto encoder = load_model(arguments.at(1), {});
+  const auto& description = encoder->description();
+  std::cout << nlohmann::json({{"name", description.name},
+                               {"dimensions", description.dimensions},
+                               {"max_tokens", description.max_tokens},
+                               {"normalizes", description.normalizes},
+                               {"model_id", description.model_id},
+                               {"numerics", description.numerics},
+                               {"weight_bytes", description.weight_bytes}})
+                   .dump()
+            << '\n';
+  return 0;
+}
+
+int print_found(const Arguments& arguments) {
+  const std::vector<std::filesystem::path> roots(arguments.begin() + 2, arguments.end());
+  std::cout << find_model(roots, arguments.at(1)).string() << '\n';
+  return 0;
+}
+
+int run(const Arguments& arguments) {
+  if (arguments.size() >= 2 && arguments[0] == "ids") return print_ids(arguments);
+  if (arguments.size() >= 2 && arguments[0] == "vectors") return print_vectors(arguments);
+  if (arguments.size() >= 2 && arguments[0] == "describe") return print_description(arguments);
+  if (arguments.size() >= 2 && arguments[0] == "find") return print_found(arguments);
+  std::cerr << "usage: parity_tool ids|vectors|describe|find MODEL …\n";
+  return static_cast<int>(ExitCode::usage);
+}
+
+}  // namespace
+}  // namespace ml_worker
+
+int main(int argc, char** argv) {
+  try {
+    return ml_worker::run({argv + 1, argv + argc});
+  } catch (const ml_worker::StartupError& error) {
+    std::cerr << error.what() << '\n';
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+  }
+}
