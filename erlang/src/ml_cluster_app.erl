@@ -1,0 +1,73 @@
+%% @doc Starts and stops the front. A wrong configuration stops the start, with the key named.
+-module(ml_cluster_app).
+-behaviour(application).
+
+-export([start/2, stop/1]).
+
+-spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
+start(_Type, _Args) ->
+    case prepare() of
+        {ok, Config} ->
+            ok = ml_cluster_config:install(Config),
+            ok = ml_cluster_metrics:init(),
+            ml_cluster_sup:start_link(Config);
+        {error, Reason} = Error ->
+            logger:error("ml_cluster does not start: ~ts", [explain(Reason)]),
+            Error
+    end.
+
+-spec stop(term()) -> ok.
+stop(_) ->
+    _ = ml_cluster_config:uninstall(),
+    ok.
+
+prepare() ->
+    case ml_cluster_config:read() of
+        {ok, Config} -> with_node(Config);
+        {error, _} = Error -> Error
+    end.
+
+%% Workers are reached over Erlang distribution: a front that is no node would find none, for ever.
+with_node(Config) ->
+    case is_alive() of
+        true -> with_keys(Config);
+        false -> {error, not_distributed}
+    end.
+
+with_keys(#{api_keys_file := File} = Config) ->
+    case ml_cluster_auth:read(File) of
+        {ok, Keys} -> with_http(Config#{api_keys => Keys});
+        {error, Reason} -> {error, {bad_config, api_keys_file, Reason, File}}
+    end.
+
+with_http(#{http := #{adapter := Adapter, required := Required} = Http} = Config) ->
+    case {usable(Adapter), Required} of
+        {ok, _} -> {ok, Config};
+        {{error, Reason}, true} -> {error, {bad_config, http, Reason, Http}};
+        {{error, Reason}, false} -> {ok, without_http(Reason, Config)}
+    end;
+with_http(Config) ->
+    {ok, Config}.
+
+without_http(Reason, Config) ->
+    logger:notice("ml_cluster: no HTTP: ~ts", [Reason]),
+    Config#{http := false}.
+
+usable(Adapter) ->
+    case code:ensure_loaded(Adapter) of
+        {module, Adapter} -> with_json(Adapter:usable());
+        {error, _} -> {error, <<"there is no such adapter module">>}
+    end.
+
+with_json(ok) ->
+    case ml_cluster_json:available() of
+        true -> ok;
+        false -> {error, <<"no JSON library: expected OTP 27 or later, or jiffy">>}
+    end;
+with_json({error, _} = Error) ->
+    Error.
+
+explain({bad_config, Key, Expected, Got}) ->
+    io_lib:format("key ~0tp: expected ~ts, got ~0tp", [Key, Expected, Got]);
+explain(not_distributed) ->
+    "this node has no name: start erl with -name front@HOST or -sname front".

@@ -1,0 +1,206 @@
+%% @doc One call of one function of `ml_worker', tried on one worker after the other until one has
+%% answered, the reason is final, retries are used up or the deadline is there.
+%%
+%% Each call is a short-lived process: a late reply dies with it, its end cancels the work in the
+%% worker (erpc's monitor goes away), and it ends when its caller does. Its answer is its exit
+%% reason, so the caller gets exactly one, in the 'DOWN' message that it waits for anyway.
+-module(ml_cluster_call).
+
+-export([start/1, answer/1, run/1]).
+-export_type([job/0, result/0]).
+
+-include("ml_cluster.hrl").
+
+%% `args': the arguments before the options. `opts': options that change the answer; a worker that
+%% does not name one of them is not asked. `wishes': sent to workers that name them, else left out.
+%% `deadline': milliseconds of the VM's monotonic clock. `only': nodes that may be asked.
+-type job() :: #{
+    function := atom(),
+    args := [term()],
+    opts := map(),
+    wishes := map(),
+    deadline := integer(),
+    retries := non_neg_integer(),
+    strategy := ml_cluster_balancer:strategy(),
+    key := non_neg_integer(),
+    prefer => node(),
+    only => [node()]
+}.
+-type result() :: {ok, term(), node()} | {error, term()}.
+
+%% A worker that failed this often in a row, while others answered, is taken out.
+-define(TRIP_AFTER, 3).
+%% The caller waits this much longer than the call, which may be held up by a stalled connection.
+-define(GRACE, 200).
+
+-record(attempts, {
+    job :: job(),
+    caller :: reference(),
+    tried = [] :: [node()],
+    retries :: non_neg_integer(),
+    reasons = [] :: [term()],
+    %% Those whose failure counts once another worker has shown that the call can be answered: a
+    %% text that every worker fails on must not take the workers out.
+    suspects = [] :: [{#member{}, term()}]
+}).
+
+%% @doc Makes the call and waits for its answer.
+-spec run(job()) -> result().
+run(#{deadline := Deadline} = Job) ->
+    {Pid, Ref} = start(Job),
+    receive
+        {'DOWN', Ref, process, Pid, Exit} -> answer(Exit)
+    after max(0, Deadline - now_ms()) + ?GRACE ->
+        %% Not killed: once it runs again it sees its deadline and counts itself out.
+        true = erlang:demonitor(Ref, [flush]),
+        {error, deadline_exceeded}
+    end.
+
+%% @doc Starts the call; answer/1 reads the reason in the 'DOWN' message of its process.
+-spec start(job()) -> {pid(), reference()}.
+start(Job) ->
+    Caller = self(),
+    spawn_monitor(fun() -> exit({answer, perform(Caller, Job)}) end).
+
+-spec answer(term()) -> result().
+answer({answer, Result}) -> Result;
+answer(Crash) -> {error, {internal, Crash}}.
+
+perform(Caller, #{retries := Retries} = Job) ->
+    Ref = erlang:monitor(process, Caller),
+    attempt(#attempts{job = Job, caller = Ref, retries = Retries}).
+
+%% ---- Attempts ----
+
+attempt(#attempts{job = #{deadline := Deadline}} = State) ->
+    case Deadline - now_ms() of
+        Left when Left =< 0 -> {error, deadline_exceeded};
+        Left -> attempt(choose(State), Left, State)
+    end.
+
+attempt(none, _, #attempts{reasons = []}) ->
+    {error, no_workers};
+attempt(none, _, #attempts{reasons = Reasons}) ->
+    {error, ml_cluster_failure:final(Reasons)};
+attempt({ok, Member}, Left, #attempts{job = Job} = State) ->
+    case arguments(Job, Left, Member) of
+        {ok, Args} -> judge(ask(Member, Args, State), Member, State);
+        {error, Reason} -> judge({error, Reason}, Member, State)
+    end.
+
+judge({ok, Value}, #member{node = Node, gauges = Gauges}, State) ->
+    ok = ml_cluster_table:worked(Gauges),
+    ok = ml_cluster_table:attempted(Gauges, answered),
+    lists:foreach(fun blame/1, State#attempts.suspects),
+    {ok, Value, Node};
+judge({error, Reason}, Member, State) ->
+    Verdict = ml_cluster_failure:verdict(Reason),
+    ok = ml_cluster_table:attempted(Member#member.gauges, Verdict),
+    after_failure(Verdict, Reason, Member, failed_on(Member, Reason, State)).
+
+after_failure(final, Reason, _, _) ->
+    {error, Reason};
+after_failure(refused, _, _, State) ->
+    attempt(State);
+after_failure(draining, _, #member{node = Node}, State) ->
+    ok = ml_cluster_worker:says_draining(Node),
+    attempt(State);
+after_failure(failed, _, _, #attempts{retries = 0, reasons = Reasons}) ->
+    {error, ml_cluster_failure:final(Reasons)};
+after_failure(failed, Reason, Member, #attempts{retries = Retries, suspects = Suspects} = State) ->
+    attempt(State#attempts{retries = Retries - 1, suspects = [{Member, Reason} | Suspects]}).
+
+failed_on(#member{node = Node}, Reason, #attempts{tried = Tried, reasons = Reasons} = State) ->
+    State#attempts{tried = [Node | Tried], reasons = [Reason | Reasons]}.
+
+blame({#member{node = Node, gauges = Gauges}, Reason}) ->
+    case ml_cluster_table:failed(Gauges) of
+        ?TRIP_AFTER -> ml_cluster_worker:trip(Node, Reason);
+        _ -> ok
+    end.
+
+%% ---- Choosing ----
+
+choose(#attempts{job = Job, tried = Tried}) ->
+    Snapshot = allowed(Job, ml_cluster_table:snapshot()),
+    Question = (maps:with([strategy, key, prefer], Job))#{
+        tried => Tried,
+        ticket => ticket(Job),
+        random => {rand:uniform(1 bsl 30), rand:uniform(1 bsl 30)},
+        load_of => fun load_of/1
+    },
+    ml_cluster_balancer:choose(Question, Snapshot).
+
+%% Only a turn that is used is taken.
+ticket(#{strategy := round_robin} = Job) when not is_map_key(prefer, Job) ->
+    ml_cluster_metrics:ticket();
+ticket(_) ->
+    rand:uniform(1 bsl 30).
+
+allowed(#{only := Nodes}, #snapshot{remote = Remote, local = Local}) ->
+    #snapshot{remote = among(Nodes, Remote), local = among(Nodes, Local)};
+allowed(_, Snapshot) ->
+    Snapshot.
+
+among(Nodes, Members) ->
+    list_to_tuple([M || #member{node = N} = M <- tuple_to_list(Members), lists:member(N, Nodes)]).
+
+%% What this front has sent counts at once; what the worker reports (seconds of waiting, other
+%% fronts' work included) lags behind by a probe. A call in flight weighs as a small batch does.
+load_of(#member{gauges = Gauges}) ->
+    ml_cluster_table:load(Gauges) + 0.01 * ml_cluster_table:in_flight(Gauges).
+
+%% ---- One attempt ----
+
+%% Each hop passes on what is left of the time.
+arguments(#{args := Args, opts := Opts, wishes := Wishes}, Left, #member{opts = Named}) ->
+    case [Key || Key <- maps:keys(Opts), not is_named(Key, Named)] of
+        [Key | _] ->
+            {error, {option_not_taken, Key}};
+        [] ->
+            Granted = maps:filter(
+                fun(Key, _) -> is_named(Key, Named) end,
+                Wishes#{timeout_ms => Left}
+            ),
+            {ok, with_options(Args, maps:merge(Granted, Opts))}
+    end.
+
+is_named(Key, Named) ->
+    case ml_cluster_info:option_key(Key) of
+        {ok, Name} -> is_map_key(Name, Named);
+        error -> false
+    end.
+
+with_options(Args, Opts) when map_size(Opts) =:= 0 -> Args;
+with_options(Args, Opts) -> Args ++ [Opts].
+
+ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = #{function := F}} = State) ->
+    ok = ml_cluster_table:in_flight(Gauges, 1),
+    try erpc:send_request(Node, ml_worker, F, Args) of
+        Request -> await(Request, Node, State)
+    after
+        ok = ml_cluster_table:in_flight(Gauges, -1)
+    end.
+
+await(Request, Node, #attempts{job = #{deadline := Deadline}, caller = Caller} = State) ->
+    receive
+        {'DOWN', Caller, process, _, _} ->
+            {error, deadline_exceeded};
+        Message ->
+            case response(Message, Request, Node) of
+                none -> await(Request, Node, State);
+                Result -> Result
+            end
+    after max(0, Deadline - now_ms()) ->
+        {error, deadline_exceeded}
+    end.
+
+response(Message, Request, Node) ->
+    try erpc:check_response(Message, Request) of
+        {response, Value} -> {ok, Value};
+        no_response -> none
+    catch
+        Class:Reason -> {error, ml_cluster_failure:reason({Class, Reason}, Node)}
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).

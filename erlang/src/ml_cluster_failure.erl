@@ -1,0 +1,58 @@
+%% @doc What a failed attempt means: is the call worth trying elsewhere, and whose fault was it?
+%% Pure.
+-module(ml_cluster_failure).
+
+-export([reason/2, verdict/1, final/1]).
+-export_type([verdict/0]).
+
+%% `final': another worker would say the same. `refused': the worker did no work; asking another
+%% one costs no retry. `failed': work was begun and lost; it costs a retry. `draining': as refused,
+%% and the worker is to be left alone.
+-type verdict() :: final | refused | failed | draining.
+
+%% @doc The reason of a failed erpc request, as our callers see it.
+-spec reason({error | exit | throw, term()}, node()) -> term().
+reason({error, {exception, Reason, _Stack}}, _) -> Reason;
+reason({error, {erpc, noconnection}}, Node) -> {worker_lost, Node};
+reason({error, {erpc, timeout}}, _) -> deadline_exceeded;
+reason({error, {erpc, Other}}, Node) -> {worker_failed, Node, Other};
+reason({exit, {signal, noconnection}}, Node) -> {worker_lost, Node};
+reason({exit, {exception, Reason}}, Node) -> {worker_failed, Node, Reason};
+reason({exit, {signal, Reason}}, Node) -> {worker_failed, Node, Reason};
+reason({_, Other}, Node) -> {worker_failed, Node, Other}.
+
+-spec verdict(term()) -> verdict().
+verdict({bad_argument, _, _}) -> final;
+verdict({too_large, _, _, _}) -> final;
+verdict({too_long, _, _, _}) -> final;
+verdict(deadline_exceeded) -> final;
+verdict(draining) -> draining;
+verdict({overloaded, _}) -> refused;
+%% Workers may have loaded different models, and differ in version.
+verdict({unknown_model, _}) -> refused;
+verdict(undef) -> refused;
+verdict({option_not_taken, _}) -> refused;
+verdict(_) -> failed.
+
+%% @doc The reason to give to the caller when all workers have failed: the one that says most about
+%% the request, and not the last one by chance. Reasons come newest first.
+-spec final([term(), ...]) -> term().
+final([Newest | _] = Reasons) ->
+    Ranked = [{rank(Reason), Reason} || Reason <- Reasons],
+    Best = lists:min([Rank || {Rank, _} <- Ranked]),
+    case lists:keyfind(Best, 1, Ranked) of
+        {1, {overloaded, _}} -> {overloaded, lists:min([Ms || {overloaded, Ms} <- Reasons])};
+        {5, {option_not_taken, Key}} -> {bad_argument, Key, <<"no worker takes this option">>};
+        {_, Reason} -> Reason;
+        false -> Newest
+    end.
+
+%% Overload passes; a model that one worker has not, another one has tried to run.
+rank({overloaded, _}) -> 1;
+rank({model_failed, _, _}) -> 2;
+rank({worker_lost, _}) -> 3;
+rank({unknown_model, _}) -> 6;
+rank({option_not_taken, _}) -> 5;
+rank(draining) -> 7;
+rank(undef) -> 8;
+rank(_) -> 4.

@@ -1,0 +1,172 @@
+%% @doc Runs the pieces of a call on the workers, a bounded number at a time, and puts the answers
+%% together in order. One piece is the common case and needs no process but its own.
+%%
+%% One answer never mixes two models (nor two kinds of numerics): when the workers that answered
+%% differ in their fingerprints, what is not of the most common one is computed again on the
+%% workers that are.
+-module(ml_cluster_fanout).
+
+-export([run/3]).
+
+-type run() :: #{window := pos_integer(), caller := reference()}.
+-type parts() :: [{ml_cluster_split:piece(), map(), node()}].
+
+%% @doc The joined answer of encode/3 and the nodes that took part, in the order of their pieces.
+-spec run([ml_cluster_split:piece(), ...], ml_cluster_call:job(), pos_integer()) ->
+    {ok, map(), [node()]} | {error, term()}.
+run([Piece], Job, _) ->
+    case ml_cluster_call:run(job_of(Piece, Job)) of
+        {ok, #{embeddings := _} = Reply, Node} -> {ok, maps:merge(#{cached => 0}, Reply), [Node]};
+        {ok, Other, Node} -> {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
+        {error, _} = Error -> Error
+    end;
+run(Pieces, #{wishes := Wishes} = Job, Window) ->
+    Wary = Job#{wishes := Wishes#{fingerprint => true}},
+    in_process(fun(Caller) -> gather(Pieces, Wary, #{window => Window, caller => Caller}) end).
+
+%% Several answers come as messages: they stay out of the caller's mailbox, and when the caller
+%% ends, all of its pieces do.
+in_process(Fun) ->
+    Caller = self(),
+    {Pid, Ref} = spawn_monitor(fun() ->
+        exit({answer, Fun(erlang:monitor(process, Caller))})
+    end),
+    receive
+        {'DOWN', Ref, process, Pid, {answer, Answer}} -> Answer;
+        {'DOWN', Ref, process, Pid, Crash} -> {error, {internal, Crash}}
+    end.
+
+gather(Pieces, Job, Run) ->
+    case collect(Pieces, Job, Run) of
+        {ok, Parts} -> agree(Parts, Job, Run);
+        {error, _} = Error -> Error
+    end.
+
+%% ---- A window of pieces ----
+
+-spec collect([ml_cluster_split:piece()], ml_cluster_call:job(), run()) ->
+    {ok, parts()} | {error, term()}.
+collect(Pieces, Job, Run) -> collect(Pieces, Job, Run, #{}, []).
+
+collect([], _, _, Running, Parts) when map_size(Running) =:= 0 ->
+    {ok, Parts};
+collect([Piece | Rest], Job, #{window := Window} = Run, Running, Parts) when
+    map_size(Running) < Window
+->
+    {_, Ref} = ml_cluster_call:start(job_of(Piece, Job)),
+    collect(Rest, Job, Run, Running#{Ref => Piece}, Parts);
+collect(Waiting, Job, Run, Running, Parts) ->
+    case next(Running, Job, Run) of
+        {ok, Ref, Part} ->
+            collect(Waiting, Job, Run, maps:remove(Ref, Running), [Part | Parts]);
+        {error, _} = Error ->
+            Error
+    end.
+
+%% An error ends this process, and with it every piece that still runs.
+next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
+    receive
+        {'DOWN', Caller, process, _, _} ->
+            exit(caller_gone);
+        {'DOWN', Ref, process, _, Exit} ->
+            part(Ref, maps:get(Ref, Running), ml_cluster_call:answer(Exit))
+    after max(0, Deadline - erlang:monotonic_time(millisecond)) ->
+        {error, deadline_exceeded}
+    end.
+
+part(Ref, #{texts := Texts} = Piece, {ok, #{embeddings := Vectors} = Reply, Node}) when
+    length(Vectors) =:= length(Texts)
+->
+    {ok, Ref, {Piece, Reply, Node}};
+part(_, _, {ok, Other, Node}) ->
+    {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
+part(_, Piece, {error, Reason}) ->
+    {error, in_whole(Reason, Piece)}.
+
+%% The worker counts a text's place in its piece; the caller in the call.
+in_whole({too_long, Index, Tokens, Limit}, #{indices := Indices}) when is_integer(Index) ->
+    {too_long, lists:nth(Index, Indices), Tokens, Limit};
+in_whole(Reason, _) ->
+    Reason.
+
+job_of(#{texts := Texts} = Piece, #{args := [_ | Args]} = Job) ->
+    maps:merge(Job#{args := [Texts | Args]}, maps:with([prefer], Piece)).
+
+%% ---- One answer, one model ----
+
+agree(Parts, Job, Run) ->
+    Kinds = kinds(Parts),
+    case lists:reverse(lists:keysort(2, maps:to_list(Kinds))) of
+        [_] -> joined(Parts);
+        [{Kind, _} | _] -> recompute(Kind, Parts, Job, Run)
+    end.
+
+kinds(Parts) ->
+    lists:foldl(
+        fun({#{texts := Texts}, Reply, _}, Acc) ->
+            Count = length(Texts),
+            maps:update_with(kind(Reply), fun(N) -> N + Count end, Count, Acc)
+        end,
+        #{},
+        Parts
+    ).
+
+kind(Reply) -> {maps:get(model_id, Reply, none), maps:get(numerics, Reply, none)}.
+
+recompute(Kind, Parts, Job, Run) ->
+    {Good, Others} = lists:partition(fun({_, Reply, _}) -> kind(Reply) =:= Kind end, Parts),
+    Nodes = lists:usort([Node || {_, _, Node} <- Good]),
+    Missing = [maps:remove(prefer, Piece) || {Piece, _, _} <- Others],
+    case collect(Missing, Job#{only => Nodes}, Run) of
+        {ok, Again} -> joined_if_one_kind(Kind, Good ++ Again);
+        {error, _} = Error -> Error
+    end.
+
+joined_if_one_kind(Kind, Parts) ->
+    case maps:keys(kinds(Parts)) of
+        [Kind] -> joined(Parts);
+        _ -> {error, {worker_failed, node(), models_differ}}
+    end.
+
+%% ---- Joining ----
+
+joined(Parts) ->
+    Sorted = lists:sort(fun({A, _, _}, {B, _, _}) -> first(A) =< first(B) end, Parts),
+    Replies = [Reply || {_, Reply, _} <- Sorted],
+    Joined = (merged(Replies))#{
+        embeddings := joined(embeddings, Sorted),
+        cached => lists:sum([maps:get(cached, Reply, 0) || Reply <- Replies])
+    },
+    {ok, with_tokens(Joined, Sorted), distinct([Node || {_, _, Node} <- Sorted])}.
+
+first(#{indices := []}) -> 0;
+first(#{indices := [First | _]}) -> First.
+
+joined(Key, Parts) ->
+    ml_cluster_split:join([{Indices, maps:get(Key, R)} || {#{indices := Indices}, R, _} <- Parts]).
+
+with_tokens(#{tokens := _} = Joined, Parts) -> Joined#{tokens := joined(tokens, Parts)};
+with_tokens(Joined, _) -> Joined.
+
+%% Numbers of the pieces (timings) add up; of the rest the pieces say the same.
+merged([First | Rest]) -> lists:foldl(fun merged/2, First, Rest).
+
+merged(Reply, Acc) ->
+    maps:map(fun(Key, Value) -> sum(Value, maps:get(Key, Reply, Value)) end, Acc).
+
+sum(A, B) when is_number(A), is_number(B) -> A + B;
+sum(#{} = A, #{} = B) -> merged(B, A);
+sum(A, _) -> A.
+
+distinct(Nodes) ->
+    lists:reverse(lists:foldl(fun add_new/2, [], Nodes)).
+
+add_new(Node, Seen) ->
+    case lists:member(Node, Seen) of
+        true -> Seen;
+        false -> [Node | Seen]
+    end.
+
+shape_of(#{}) -> map;
+shape_of(Other) when is_list(Other) -> list;
+shape_of(_) -> other.

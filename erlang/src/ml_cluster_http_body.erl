@@ -1,0 +1,83 @@
+%% @doc Reading of requests: declared length, JSON object, fields and their types. What is wrong is
+%% thrown as `{http, Reason}' for {@link ml_cluster_http_error}.
+-module(ml_cluster_http_body).
+
+-export([declared/1, object/1, object/3, strings/2, model/1, options/1, json/2]).
+
+%% @doc How long the body says it is. A length beside a transfer coding, or two different lengths,
+%% are how requests are smuggled past a proxy.
+-spec declared(#{binary() => binary()}) -> {ok, non_neg_integer() | chunked} | {error, term()}.
+declared(#{<<"transfer-encoding">> := _, <<"content-length">> := _}) ->
+    {error, {malformed, <<"both Content-Length and Transfer-Encoding">>}};
+declared(#{<<"transfer-encoding">> := Coding}) ->
+    case string:lowercase(Coding) of
+        <<"chunked">> -> {ok, chunked};
+        _ -> {error, {malformed, <<"Transfer-Encoding: expected chunked">>}}
+    end;
+declared(#{<<"content-length">> := Length}) ->
+    case re:run(Length, "^[0-9]{1,15}\\z") of
+        {match, _} -> {ok, binary_to_integer(Length)};
+        nomatch -> {error, {malformed, <<"Content-Length: expected one number">>}}
+    end;
+declared(_) ->
+    {ok, 0}.
+
+%% @doc The body as a JSON object.
+-spec object(ml_cluster_http:request()) -> map().
+object(#{body := Body}) ->
+    case ml_cluster_json:decode(Body) of
+        {ok, #{} = Object} -> Object;
+        {ok, _} -> throw({http, {malformed, <<"expected a JSON object">>}});
+        {error, What} -> throw({http, {malformed, What}})
+    end.
+
+%% @doc The body as a JSON object with all required and no unknown fields.
+-spec object(ml_cluster_http:request(), [binary()], [binary()]) -> map().
+object(Request, Required, Optional) ->
+    Object = object(Request),
+    Fields = maps:keys(Object),
+    case {Required -- Fields, Fields -- (Required ++ Optional)} of
+        {[], []} -> Object;
+        {[Missing | _], _} -> throw({http, {bad_argument, Missing, <<"is missing">>}});
+        {[], [Unknown | _]} -> throw({http, {bad_argument, Unknown, <<"is not a field here">>}})
+    end.
+
+%% @doc A field that is a list of strings.
+-spec strings(binary(), map()) -> [binary()].
+strings(Field, Object) ->
+    case Object of
+        #{Field := Texts} when is_list(Texts) -> all_strings(Field, Texts);
+        _ -> throw({http, {bad_argument, Field, <<"expected a list of strings">>}})
+    end.
+
+all_strings(Field, Texts) ->
+    case lists:all(fun is_binary/1, Texts) of
+        true -> Texts;
+        false -> throw({http, {bad_argument, Field, <<"expected a list of strings">>}})
+    end.
+
+%% @doc The model; none and null are the default one.
+-spec model(map()) -> binary().
+model(#{<<"model">> := null}) -> <<"default">>;
+model(#{<<"model">> := Model}) when is_binary(Model) -> Model;
+model(#{<<"model">> := _}) -> throw({http, {bad_argument, <<"model">>, <<"expected a string">>}});
+model(_) -> <<"default">>.
+
+%% @doc Options of a call that come with every request: the time it has.
+-spec options(ml_cluster_http:request()) -> map().
+options(#{headers := #{<<"x-timeout-ms">> := Value}}) ->
+    case re:run(Value, "^[0-9]{1,8}\\z") of
+        {match, _} -> #{timeout_ms => binary_to_integer(Value)};
+        nomatch -> throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds">>}})
+    end;
+options(_) ->
+    #{}.
+
+%% @doc A JSON response.
+-spec json(100..599, ml_cluster_json:output()) -> ml_cluster_http:response().
+json(Status, Value) ->
+    #{
+        status => Status,
+        headers => [{<<"content-type">>, <<"application/json">>}],
+        body => ml_cluster_json:encode(Value)
+    }.

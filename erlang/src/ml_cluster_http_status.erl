@@ -1,0 +1,50 @@
+%% @doc `GET /cluster', `GET /metrics', `GET /health'.
+-module(ml_cluster_http_status).
+
+-export([cluster/1, metrics/1, health/1]).
+
+%% @doc Each worker with what it says of itself.
+-spec cluster(ml_cluster_http:request()) -> ml_cluster_http:response().
+cluster(_) ->
+    #{this_node := Node, workers := Workers, total_nodes := Total} = ml_cluster:status(),
+    ml_cluster_http_body:json(200, #{
+        this_node => Node,
+        gpu_nodes => [worker(Worker) || Worker <- Workers],
+        total_nodes => Total
+    }).
+
+worker(#{info := Info} = Worker) ->
+    maps:merge(Info, (known(Worker))#{status => online});
+worker(#{error := Reason} = Worker) ->
+    (known(Worker))#{status => offline, error => why(Reason)}.
+
+known(Worker) -> maps:with([node, role, state, load, in_flight], Worker).
+
+why(none) -> <<"not reached yet">>;
+why(Reason) -> unicode:characters_to_binary(io_lib:format("~0tp", [Reason])).
+
+%% @doc Counters, as JSON, or as Prometheus text for a scraper.
+-spec metrics(ml_cluster_http:request()) -> ml_cluster_http:response().
+metrics(#{headers := Headers}) ->
+    case is_scraper(maps:get(<<"accept">>, Headers, <<>>)) of
+        true ->
+            #{
+                status => 200,
+                headers => [{<<"content-type">>, <<"text/plain; version=0.0.4; charset=utf-8">>}],
+                body => ml_cluster_prometheus:text()
+            };
+        false ->
+            ml_cluster_http_body:json(200, ml_cluster:metrics())
+    end.
+
+is_scraper(Accept) ->
+    binary:match(Accept, [<<"text/plain">>, <<"application/openmetrics-text">>]) =/= nomatch.
+
+%% @doc 200 while a worker is up, the local one included.
+-spec health(ml_cluster_http:request()) -> ml_cluster_http:response().
+health(_) ->
+    Up = length(ml_cluster_table:up(remote)) + length(ml_cluster_table:up(local)),
+    case Up of
+        0 -> throw({http, no_workers});
+        _ -> ml_cluster_http_body:json(200, #{status => ok, workers => Up})
+    end.

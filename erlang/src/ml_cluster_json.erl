@@ -1,0 +1,198 @@
+%% @doc JSON in and out, by OTP's `json' where it is (27 and later), else by jiffy.
+%%
+%% Neither decoder bounds the nesting or the length of a number (a number of 100,000 digits costs
+%% 80 ms and grows with the square), so a scan looks at the text first. Of a key that stands twice
+%% jiffy keeps the last and `json' the first: here it is an error.
+-module(ml_cluster_json).
+
+-export([decode/1, encode/1, available/0]).
+-export_type([value/0, output/0]).
+
+-type value() ::
+    null | boolean() | number() | binary() | [value()] | #{binary() => value()}.
+%% Besides values: atoms and tuples (as text), and `{json, Text}' for text that is JSON already.
+-type output() :: term().
+
+-define(MAX_DEPTH, 32).
+-define(MAX_NUMBER, 64).
+
+%% @doc Is there a JSON library on this node?
+-spec available() -> boolean().
+available() -> library() =/= none.
+
+%% @doc Decodes a whole text. The reason says what is wrong with it.
+-spec decode(binary()) -> {ok, value()} | {error, binary()}.
+decode(Text) ->
+    case scan(Text, 0, 0) of
+        ok -> parse(library(), Text);
+        {error, _} = Error -> Error
+    end.
+
+library() ->
+    case code:ensure_loaded(json) of
+        {module, json} -> json;
+        {error, _} -> jiffy_or_none()
+    end.
+
+jiffy_or_none() ->
+    case code:ensure_loaded(jiffy) of
+        {module, jiffy} -> jiffy;
+        {error, _} -> none
+    end.
+
+%% ---- The scan ----
+
+%% Outside strings every byte is looked at; inside them binary:match jumps to the next quote or
+%% backslash, for nearly all bytes of a request are text.
+scan(Text, Pos, Depth) ->
+    case Text of
+        <<_:Pos/binary, C, _/binary>> -> scan(C, Text, Pos, Depth);
+        _ -> ok
+    end.
+
+scan($", Text, Pos, Depth) ->
+    scan(Text, string_end(Text, Pos + 1), Depth);
+scan(C, _, _, ?MAX_DEPTH) when C =:= $[; C =:= ${ ->
+    {error, <<"nested deeper than 32">>};
+scan(C, Text, Pos, Depth) when C =:= $[; C =:= ${ ->
+    scan(Text, Pos + 1, Depth + 1);
+scan(C, Text, Pos, Depth) when C =:= $]; C =:= $} ->
+    scan(Text, Pos + 1, Depth - 1);
+scan(C, Text, Pos, Depth) when C >= $0, C =< $9 ->
+    case number_end(Text, Pos + 1, ?MAX_NUMBER) of
+        too_long -> {error, <<"a number of more than 64 characters">>};
+        End -> scan(Text, End, Depth)
+    end;
+scan(_, Text, Pos, Depth) ->
+    scan(Text, Pos + 1, Depth).
+
+string_end(Text, Pos) ->
+    case binary:match(Text, string_stops(), [{scope, {Pos, byte_size(Text) - Pos}}]) of
+        nomatch -> byte_size(Text);
+        {At, 1} -> after_stop(Text, At)
+    end.
+
+after_stop(Text, At) ->
+    case binary:at(Text, At) of
+        $" -> At + 1;
+        $\\ when At + 2 =< byte_size(Text) -> string_end(Text, At + 2);
+        $\\ -> byte_size(Text)
+    end.
+
+number_end(_, _, 0) ->
+    too_long;
+number_end(Text, Pos, Left) ->
+    case Text of
+        <<_:Pos/binary, C, _/binary>> when
+            C >= $0, C =< $9; C =:= $.; C =:= $e; C =:= $E; C =:= $+; C =:= $-
+        ->
+            number_end(Text, Pos + 1, Left - 1);
+        _ ->
+            Pos
+    end.
+
+%% Compiling the pattern costs more than a short search.
+string_stops() ->
+    case persistent_term:get(?MODULE, undefined) of
+        undefined ->
+            Compiled = binary:compile_pattern([<<"\"">>, <<"\\">>]),
+            persistent_term:put(?MODULE, Compiled),
+            Compiled;
+        Compiled ->
+            Compiled
+    end.
+
+%% ---- Decoding ----
+
+parse(none, _) ->
+    {error, <<"no JSON library: this node needs OTP 27 or jiffy">>};
+parse(Library, Text) ->
+    try
+        {ok, parse_with(Library, Text)}
+    catch
+        throw:{duplicate_key, _} -> {error, <<"a key stands twice in an object">>};
+        error:_ -> {error, <<"not JSON in UTF-8">>};
+        throw:_ -> {error, <<"not JSON in UTF-8">>}
+    end.
+
+parse_with(jiffy, Text) ->
+    from_jiffy(jiffy:decode(Text, [copy_strings]));
+parse_with(json, Text) ->
+    Decoders = #{object_finish => fun(Pairs, Outer) -> {object(Pairs), Outer} end},
+    case otp_json(decode, [Text, ok, Decoders]) of
+        {Value, ok, Rest} -> only_blanks(Rest, Value)
+    end.
+
+only_blanks(<<C, Rest/binary>>, Value) when C =:= $\s; C =:= $\t; C =:= $\n; C =:= $\r ->
+    only_blanks(Rest, Value);
+only_blanks(<<>>, Value) ->
+    Value;
+only_blanks(_, _) ->
+    error(trailing_text).
+
+from_jiffy({Pairs}) -> object([{Key, from_jiffy(Value)} || {Key, Value} <- Pairs]);
+from_jiffy(List) when is_list(List) -> [from_jiffy(Item) || Item <- List];
+from_jiffy(Other) -> Other.
+
+object(Pairs) ->
+    Map = maps:from_list(Pairs),
+    case map_size(Map) =:= length(Pairs) of
+        true -> Map;
+        false -> throw({duplicate_key, Pairs})
+    end.
+
+%% Not there before OTP 27; an indirect call keeps xref and Dialyzer of OTP 25 quiet about it.
+otp_json(Function, Args) -> apply(json, Function, Args).
+
+%% ---- Encoding ----
+
+%% @doc JSON text of a term. Vectors come as `{json, Text}' from the worker and are not touched.
+-spec encode(output()) -> iodata().
+encode({json, Text}) -> Text;
+encode(true) -> <<"true">>;
+encode(false) -> <<"false">>;
+encode(null) -> <<"null">>;
+encode(undefined) -> <<"null">>;
+encode(Atom) when is_atom(Atom) -> string(atom_to_binary(Atom));
+encode(Binary) when is_binary(Binary) -> string(Binary);
+encode(Integer) when is_integer(Integer) -> integer_to_binary(Integer);
+encode(Float) when is_float(Float) -> number(Float);
+encode(List) when is_list(List) -> [$[, lists:join($,, [encode(Item) || Item <- List]), $]];
+encode(Map) when is_map(Map) -> [${, lists:join($,, members(Map)), $}];
+encode(Other) -> string(unicode:characters_to_binary(io_lib:format("~0tp", [Other]))).
+
+%% Sorted, so that a reply is the same text each time.
+members(Map) ->
+    [[key(Key), $:, encode(Value)] || {Key, Value} <- lists:sort(maps:to_list(Map))].
+
+key(Key) when is_atom(Key) -> string(atom_to_binary(Key));
+key(Key) when is_binary(Key) -> string(Key);
+key(Key) -> string(unicode:characters_to_binary(io_lib:format("~0tp", [Key]))).
+
+number(Float) -> io_lib_format:fwrite_g(Float).
+
+string(Binary) ->
+    case is_plain(Binary) of
+        true -> [$", Binary, $"];
+        false -> escaped(Binary)
+    end.
+
+%% Most strings of our replies are names, which need neither escapes nor a library.
+is_plain(<<C, Rest/binary>>) when C >= 16#20, C < 16#7F, C =/= $", C =/= $\\ -> is_plain(Rest);
+is_plain(<<>>) -> true;
+is_plain(_) -> false.
+
+escaped(Binary) ->
+    case unicode:characters_to_list(Binary) of
+        Text when is_list(Text) -> [$", [escape(C) || C <- Text], $"];
+        %% Bytes from a node that does not keep to UTF-8: shown as Latin-1 rather than refused.
+        _ -> [$", [escape(C) || C <- binary_to_list(Binary)], $"]
+    end.
+
+escape($") -> <<"\\\"">>;
+escape($\\) -> <<"\\\\">>;
+escape($\n) -> <<"\\n">>;
+escape($\r) -> <<"\\r">>;
+escape($\t) -> <<"\\t">>;
+escape(C) when C < 16#20; C =:= 16#7F -> io_lib:format("\\u~4.16.0b", [C]);
+escape(C) -> <<C/utf8>>.

@@ -1,0 +1,157 @@
+%% @doc Which nodes are workers: configured ones, those that the epmd of a configured host names,
+%% those that connect (hidden ones too) under one of the prefixes, and those added at run time.
+%% Each gets a state machine of its own, which finds out whether it is a worker of ours.
+-module(ml_cluster_membership).
+-behaviour(gen_server).
+
+-export([start_link/0, add/1, add_local/1, remove/1, known/0]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-define(HOSTS_INTERVAL, 5000).
+
+-record(state, {
+    prefixes :: [binary()],
+    hosts :: [string()],
+    limit :: pos_integer(),
+    %% Asking epmd of a dead host blocks: one helper asks them all.
+    search = none :: none | {pid(), reference()}
+}).
+
+-spec start_link() -> gen_server:start_ret().
+start_link() -> gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc Makes a node a worker, also one that was removed before.
+-spec add(node()) -> ok | {error, too_many_workers}.
+add(Node) -> gen_server:call(?MODULE, {add, Node, remote}).
+
+%% @doc Makes a node the local worker, which is asked only when no other one is left.
+-spec add_local(node()) -> ok | {error, too_many_workers}.
+add_local(Node) -> gen_server:call(?MODULE, {add, Node, local}).
+
+%% @doc Forgets a worker until it is added again; its prefix does not bring it back.
+-spec remove(node()) -> ok | {error, not_found}.
+remove(Node) -> gen_server:call(?MODULE, {remove, Node}).
+
+%% @doc The nodes that have a state machine.
+-spec known() -> [node()].
+known() -> [Node || #{node := Node} <- ml_cluster_table:rows()].
+
+-spec init([]) -> {ok, #state{}}.
+init([]) ->
+    %% Hidden nodes are announced only to those who ask for all types.
+    ok = net_kernel:monitor_nodes(true, [{node_type, all}]),
+    #{workers := Limit} = ml_cluster_config:get(limits),
+    State = #state{
+        prefixes = ml_cluster_config:get(prefixes),
+        hosts = ml_cluster_config:get(hosts),
+        limit = Limit
+    },
+    %% After a crash of ours the table still knows who was there.
+    lists:foreach(fun(#{node := N, role := Role}) -> start(N, Role) end, ml_cluster_table:rows()),
+    lists:foreach(fun(Node) -> start(Node, remote) end, ml_cluster_config:get(workers)),
+    lists:foreach(fun(Node) -> discovered(Node, State) end, nodes(connected)),
+    self() ! search,
+    {ok, State}.
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+handle_call({add, Node, Role}, _From, State) ->
+    true = ml_cluster_table:unban(Node),
+    {reply, admit(Node, Role, State), State};
+handle_call({remove, Node}, _From, State) ->
+    {reply, stop(Node), State};
+handle_call(_, _From, State) ->
+    {reply, {error, unknown_request}, State}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_, State) -> {noreply, State}.
+
+-spec handle_info(term(), #state{}) -> {noreply, #state{}}.
+handle_info({nodeup, Node, _}, State) ->
+    discovered(Node, State),
+    ok = ml_cluster_worker:node_up(Node),
+    {noreply, State};
+handle_info(search, #state{hosts = []} = State) ->
+    {noreply, State};
+handle_info(search, #state{hosts = Hosts, prefixes = Prefixes} = State) ->
+    Search = spawn_monitor(fun() -> exit({found, search(Hosts, Prefixes)}) end),
+    {noreply, State#state{search = Search}};
+handle_info({'DOWN', Ref, process, _, Exit}, #state{search = {_, Ref}} = State) ->
+    admit_found(Exit, State),
+    _ = erlang:send_after(?HOSTS_INTERVAL, self(), search),
+    {noreply, State#state{search = none}};
+handle_info(_, State) ->
+    {noreply, State}.
+
+%% ---- Finding ----
+
+%% Runs in a helper. Names stay text here.
+search(Hosts, Prefixes) ->
+    lists:append([names_on(Host, Prefixes) || Host <- Hosts]).
+
+names_on(Host, Prefixes) ->
+    case erl_epmd:names(Host) of
+        {ok, Names} -> [{Host, Name} || {Name, _Port} <- Names, ml_cluster_names:matches(Name, Prefixes)];
+        {error, _} -> []
+    end.
+
+admit_found({found, Found}, State) ->
+    lists:foreach(fun({Host, Name}) -> found(Host, Name, State) end, Found);
+admit_found(_, _) ->
+    ok.
+
+%% The bound on workers is also the bound on atoms made of foreign names.
+found(Host, Name, #state{limit = Limit} = State) ->
+    case ml_cluster_table:count() < Limit of
+        true -> discovered(ml_cluster_names:on_host(Name, Host), State);
+        false -> ok
+    end.
+
+discovered(error, _) ->
+    ok;
+discovered({ok, Node}, State) ->
+    discovered(Node, State);
+discovered(Node, #state{prefixes = Prefixes} = State) ->
+    Wanted =
+        Node =/= node() andalso
+            ml_cluster_names:matches(Node, Prefixes) andalso
+            not ml_cluster_table:is_banned(Node),
+    _ = Wanted andalso admit(Node, remote, State),
+    ok.
+
+%% ---- Starting and stopping state machines ----
+
+admit(Node, Role, #state{limit = Limit}) ->
+    case ml_cluster_table:row(Node) of
+        {ok, _} ->
+            ml_cluster_worker:resume(Node);
+        error ->
+            case ml_cluster_table:count() < Limit of
+                true -> start(Node, Role);
+                false -> {error, too_many_workers}
+            end
+    end.
+
+start(Node, Role) ->
+    case has_process(Node) of
+        true ->
+            ok;
+        false ->
+            {ok, _} = ml_cluster_worker_sup:start_worker(Node, Role),
+            ok
+    end.
+
+has_process(Node) ->
+    case ml_cluster_table:process(Node) of
+        {ok, Pid} -> is_process_alive(Pid);
+        error -> false
+    end.
+
+stop(Node) ->
+    case ml_cluster_table:process(Node) of
+        {ok, Pid} ->
+            true = ml_cluster_table:ban(Node),
+            _ = ml_cluster_worker_sup:stop_worker(Pid),
+            ml_cluster_table:forget(Node);
+        error ->
+            {error, not_found}
+    end.

@@ -1,0 +1,218 @@
+%% @doc What is known of each worker. Readers use ETS and a persistent term and never ask a
+%% process; the table belongs to the supervisor, so that a crash of any of us loses nothing.
+%%
+%% Each worker's own process writes its row. This process only serialises the making of the
+%% snapshot out of the rows: two writers that did it at once could leave the older one in place.
+-module(ml_cluster_table).
+-behaviour(gen_server).
+
+-export([new/0, start_link/0, put/1, forget/1, rows/0, row/1, count/0, snapshot/0, up/1]).
+-export([remote/0, is_local/1]).
+-export([set_process/2, process/1]).
+-export([ban/1, unban/1, is_banned/1]).
+-export([new_gauges/0, in_flight/2, in_flight/1, set_load/2, load/1]).
+-export([failed/1, worked/1, reset_failures/1, attempted/2, attempts/1]).
+-export([init/1, handle_call/3, handle_cast/2, terminate/2]).
+-export_type([row/0, state/0]).
+
+-include("ml_cluster.hrl").
+
+-type state() :: connecting | up | draining | resting.
+-type row() :: #{
+    node := node(),
+    role := remote | local,
+    state := state(),
+    reason := term(),
+    info := map(),
+    gauges := atomics:atomics_ref()
+}.
+
+%% Gauges of a worker.
+-define(IN_FLIGHT, 1).
+-define(LOAD_US, 2).
+-define(FAILURES, 3).
+-define(ANSWERED, 4).
+-define(REFUSED, 5).
+-define(FAILED, 6).
+-define(GAUGES, 6).
+
+%% @doc Makes the table, owned by the caller.
+-spec new() -> ok.
+new() ->
+    ?MODULE = ets:new(?MODULE, [named_table, public, set, {read_concurrency, true}]),
+    ok.
+
+-spec start_link() -> gen_server:start_ret().
+start_link() -> gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
+
+%% @doc Writes a worker's row and renews the snapshot.
+-spec put(row()) -> ok.
+put(#{node := Node, role := Role} = Row) ->
+    true = ets:insert(?MODULE, [{{worker, Node}, Row} | [{{local, Node}, true} || Role =:= local]]),
+    gen_server:call(?MODULE, publish).
+
+%% @doc Forgets a worker.
+-spec forget(node()) -> ok.
+forget(Node) ->
+    true = ets:delete(?MODULE, {process, Node}),
+    true = ets:delete(?MODULE, {local, Node}),
+    true = ets:delete(?MODULE, {worker, Node}),
+    gen_server:call(?MODULE, publish).
+
+-spec rows() -> [row()].
+rows() ->
+    try
+        lists:sort(fun by_node/2, [Row || {{worker, _}, Row} <- ets:tab2list(?MODULE)])
+    catch
+        %% The application is stopped.
+        error:badarg -> []
+    end.
+
+by_node(#{node := A}, #{node := B}) -> A =< B.
+
+%% @doc How many workers are known, in whatever state.
+-spec count() -> non_neg_integer().
+count() -> ets:select_count(?MODULE, [{{{worker, '_'}, '_'}, [], [true]}]).
+
+-spec row(node()) -> {ok, row()} | error.
+row(Node) ->
+    try ets:lookup_element(?MODULE, {worker, Node}, 2) of
+        Row -> {ok, Row}
+    catch
+        error:badarg -> error
+    end.
+
+%% @doc What the balancer chooses from.
+-spec snapshot() -> #snapshot{}.
+snapshot() -> persistent_term:get(?MODULE, #snapshot{}).
+
+%% @doc The nodes that take calls.
+-spec up(remote | local) -> [node()].
+up(remote) -> [Node || #member{node = Node} <- tuple_to_list((snapshot())#snapshot.remote)];
+up(local) -> [Node || #member{node = Node} <- tuple_to_list((snapshot())#snapshot.local)].
+
+%% @doc The remote workers that take calls.
+-spec remote() -> tuple().
+remote() -> (snapshot())#snapshot.remote.
+
+%% @doc Is this the local worker, whatever its state? It may have gone right after it answered.
+-spec is_local(node()) -> boolean().
+is_local(Node) -> ets:member(?MODULE, {local, Node}).
+
+%% ---- The worker's own process ----
+
+-spec set_process(node(), pid()) -> true.
+set_process(Node, Pid) -> ets:insert(?MODULE, {{process, Node}, Pid}).
+
+-spec process(node()) -> {ok, pid()} | error.
+process(Node) ->
+    try ets:lookup_element(?MODULE, {process, Node}, 2) of
+        Pid -> {ok, Pid}
+    catch
+        error:badarg -> error
+    end.
+
+%% ---- Nodes that the operator removed: not to be found again by themselves ----
+
+-spec ban(node()) -> true.
+ban(Node) -> ets:insert(?MODULE, {{banned, Node}, true}).
+
+-spec unban(node()) -> true.
+unban(Node) -> ets:delete(?MODULE, {banned, Node}).
+
+-spec is_banned(node()) -> boolean().
+is_banned(Node) -> ets:member(?MODULE, {banned, Node}).
+
+%% ---- Gauges ----
+
+-spec new_gauges() -> atomics:atomics_ref().
+new_gauges() -> atomics:new(?GAUGES, [{signed, true}]).
+
+%% @doc One call more or less on its way to the worker.
+-spec in_flight(atomics:atomics_ref(), 1 | -1) -> ok.
+in_flight(Gauges, Change) -> atomics:add(Gauges, ?IN_FLIGHT, Change).
+
+-spec in_flight(atomics:atomics_ref()) -> integer().
+in_flight(Gauges) -> atomics:get(Gauges, ?IN_FLIGHT).
+
+%% @doc The load that the worker reported, in seconds.
+-spec set_load(atomics:atomics_ref(), number()) -> ok.
+set_load(Gauges, Seconds) ->
+    %% A worker that reports nonsense must not stop its own state machine.
+    atomics:put(Gauges, ?LOAD_US, round(min(max(Seconds, 0), 1.0e9) * 1.0e6)).
+
+-spec load(atomics:atomics_ref()) -> float().
+load(Gauges) -> atomics:get(Gauges, ?LOAD_US) / 1.0e6.
+
+%% @doc Counts a failure; how many there were since the worker last worked.
+-spec failed(atomics:atomics_ref()) -> pos_integer().
+failed(Gauges) -> atomics:add_get(Gauges, ?FAILURES, 1).
+
+%% @doc A read is cheaper than a write to memory that all schedulers share.
+-spec worked(atomics:atomics_ref()) -> ok.
+worked(Gauges) ->
+    case atomics:get(Gauges, ?FAILURES) of
+        0 -> ok;
+        _ -> reset_failures(Gauges)
+    end.
+
+-spec reset_failures(atomics:atomics_ref()) -> ok.
+reset_failures(Gauges) -> atomics:put(Gauges, ?FAILURES, 0).
+
+%% @doc Counts how an attempt ended.
+-spec attempted(atomics:atomics_ref(), answered | ml_cluster_failure:verdict()) -> ok.
+attempted(Gauges, answered) -> atomics:add(Gauges, ?ANSWERED, 1);
+%% The request was wrong, not the worker.
+attempted(Gauges, final) -> atomics:add(Gauges, ?ANSWERED, 1);
+attempted(Gauges, failed) -> atomics:add(Gauges, ?FAILED, 1);
+attempted(Gauges, _) -> atomics:add(Gauges, ?REFUSED, 1).
+
+-spec attempts(atomics:atomics_ref()) ->
+    #{answered := integer(), refused := integer(), failed := integer()}.
+attempts(Gauges) ->
+    #{
+        answered => atomics:get(Gauges, ?ANSWERED),
+        refused => atomics:get(Gauges, ?REFUSED),
+        failed => atomics:get(Gauges, ?FAILED)
+    }.
+
+%% ---- gen_server ----
+
+-spec init([]) -> {ok, no_state}.
+init([]) ->
+    process_flag(trap_exit, true),
+    publish(),
+    {ok, no_state}.
+
+-spec handle_call(publish, gen_server:from(), no_state) -> {reply, ok, no_state}.
+handle_call(publish, _From, State) ->
+    publish(),
+    {reply, ok, State}.
+
+-spec handle_cast(term(), no_state) -> {noreply, no_state}.
+handle_cast(_, State) -> {noreply, State}.
+
+-spec terminate(term(), no_state) -> ok.
+terminate(_, _) ->
+    _ = persistent_term:erase(?MODULE),
+    ok.
+
+%% An equal term is not put again: replacing a persistent term costs a collection of every process
+%% that holds the old one.
+publish() -> persistent_term:put(?MODULE, snapshot_of(rows())).
+
+snapshot_of(Rows) ->
+    Up = [member(Row) || #{state := up} = Row <- Rows],
+    #snapshot{
+        remote = list_to_tuple([M || #member{role = remote} = M <- Up]),
+        local = list_to_tuple([M || #member{role = local} = M <- Up])
+    }.
+
+member(#{node := Node, role := Role, gauges := Gauges, info := Info}) ->
+    #member{
+        node = Node,
+        role = Role,
+        hash = ml_cluster_balancer:hash(Node),
+        gauges = Gauges,
+        opts = ml_cluster_info:opts(Info)
+    }.
