@@ -1,0 +1,192 @@
+#include "terms/reply.h"
+
+#include <catch2/catch.hpp>
+
+#include "terms/bytes.h"
+
+namespace ml_worker::terms {
+namespace {
+
+using testing::Made;
+
+/// Sinks of one call each, and what they delivered.
+struct Delivered {
+  std::shared_ptr<ReplySink> sink(std::size_t max_bytes = kMaxReplyBytes) {
+    return make_reply_sink([this](CallReply reply) { replies.push_back(std::move(reply)); },
+                           max_bytes);
+  }
+  const CallReply& only() const {
+    REQUIRE(replies.size() == 1);
+    return replies.front();
+  }
+  std::vector<CallReply> replies;
+};
+
+std::shared_ptr<const CachedVector> vector_of(std::vector<float> values) {
+  auto vector = std::make_shared<CachedVector>();
+  vector->values = std::move(values);
+  return vector;
+}
+
+VectorsReply two_vectors() {
+  VectorsReply reply;
+  reply.vectors = {vector_of({0.1F}), vector_of({0.2F})};
+  reply.cached = 1;
+  return reply;
+}
+
+bool at(Reader& reader, const char* atom) { return reader.read_atom() == std::string(atom); }
+
+TEST_CASE("embeddings are a map of vectors and count") {
+  Delivered delivered;
+  delivered.sink()->embeddings(two_vectors());
+  CHECK_FALSE(delivered.only().raised);
+  const Made made(delivered.only().term);
+  Reader reader(made.term());
+  REQUIRE(reader.read_map() == 2);
+  CHECK(at(reader, "embeddings"));
+  CHECK(reader.read_list() == 2);
+  CHECK(reader.read_list() == 1);
+  CHECK(reader.read_float() == 0.1);
+  CHECK(reader.read_nil());
+  CHECK(reader.read_list() == 1);
+  CHECK(reader.read_float() == 0.2);
+  CHECK(reader.read_nil());
+  CHECK(reader.read_nil());
+  CHECK(at(reader, "cached"));
+  CHECK(reader.read_integer() == 1);
+  CHECK(reader.at_end());
+}
+
+TEST_CASE("no texts are an empty list") {
+  Delivered delivered;
+  delivered.sink()->embeddings({});
+  const Made made(delivered.only().term);
+  Reader reader(made.term());
+  REQUIRE(reader.read_map() == 2);
+  CHECK(at(reader, "embeddings"));
+  CHECK(reader.read_nil());
+}
+
+TEST_CASE("what was asked for besides stands in the map") {
+  VectorsReply reply = two_vectors();
+  reply.format = VectorFormat::json;
+  reply.usage = {{.used = 3, .given = 3},
+                 {.used = 256, .given = 999, .given_is_lower_bound = true}};
+  reply.fingerprint = {"id", "float32/cpu"};
+  reply.timings = {.queue = std::chrono::microseconds(7),
+                   .tokenize = std::chrono::microseconds(8),
+                   .compute = std::chrono::microseconds(9)};
+  Delivered delivered;
+  delivered.sink()->embeddings(reply);
+  const Made made(delivered.only().term);
+  Reader reader(made.term());
+  REQUIRE(reader.read_map() == 6);
+  CHECK(at(reader, "embeddings"));
+  CHECK(reader.read_list() == 2);
+  CHECK(reader.read_binary() == "[0.1]");
+  CHECK(reader.read_binary() == "[0.2]");
+  CHECK(reader.read_nil());
+  CHECK(at(reader, "cached"));
+  CHECK(reader.read_integer() == 1);
+  CHECK(at(reader, "tokens"));
+  CHECK(reader.read_list() == 2);
+  CHECK(reader.read_map() == 2);
+  CHECK(at(reader, "used"));
+  CHECK(reader.read_integer() == 3);
+  CHECK(at(reader, "given"));
+  CHECK(reader.read_integer() == 3);
+  CHECK(reader.read_map() == 2);
+  CHECK(at(reader, "used"));
+  CHECK(reader.read_integer() == 256);
+  CHECK(at(reader, "given"));
+  CHECK(reader.read_tuple() == 2);
+  CHECK(at(reader, "at_least"));
+  CHECK(reader.read_integer() == 999);
+  CHECK(reader.read_nil());
+  CHECK(at(reader, "model_id"));
+  CHECK(reader.read_binary() == "id");
+  CHECK(at(reader, "numerics"));
+  CHECK(reader.read_binary() == "float32/cpu");
+  CHECK(at(reader, "timings"));
+  CHECK(reader.read_map() == 4);
+  for (const auto& [key, microseconds] : {std::pair("queue", 7), {"tokenize", 8}, {"compute", 9}}) {
+    CHECK(at(reader, key));
+    CHECK(reader.read_integer() == microseconds);
+  }
+  CHECK(at(reader, "reply"));
+  CHECK(reader.read_integer() >= 0);
+  CHECK(reader.at_end());
+}
+
+TEST_CASE("predictions are bare") {
+  Delivered single;
+  single.sink()->prediction(two_vectors(), true);
+  const Made one(single.only().term);
+  Reader reader(one.term());
+  CHECK(reader.read_list() == 1);
+  CHECK(reader.read_float() == 0.1);
+
+  Delivered several;
+  several.sink()->prediction(two_vectors(), false);
+  const Made two(several.only().term);
+  Reader list(two.term());
+  CHECK(list.read_list() == 2);
+  CHECK(list.read_list() == 1);
+
+  Delivered none;
+  none.sink()->prediction({}, false);
+  CHECK(none.only().term == Bytes{106});
+}
+
+TEST_CASE("values are returned, failures are raised with their reason") {
+  Delivered value;
+  value.sink()->value(atom("ok"));
+  CHECK_FALSE(value.only().raised);
+  CHECK(Reader(Made(value.only().term).term()).read_atom() == "ok");
+
+  Delivered failure;
+  failure.sink()->failure(errors::too_long(2, 300, true, 256));
+  CHECK(failure.only().raised);
+  const Made made(failure.only().term);
+  Reader reader(made.term());
+  CHECK(reader.read_tuple() == 4);
+  CHECK(at(reader, "too_long"));
+  CHECK(reader.read_integer() == 2);
+  CHECK(reader.read_tuple() == 2);
+  CHECK(at(reader, "at_least"));
+  CHECK(reader.read_integer() == 300);
+  CHECK(reader.read_integer() == 256);
+}
+
+void check_too_large(const CallReply& reply, std::int64_t limit) {
+  CHECK(reply.raised);
+  const Made made(reply.term);
+  Reader reader(made.term());
+  CHECK(reader.read_tuple() == 4);
+  CHECK(at(reader, "too_large"));
+  CHECK(at(reader, "reply"));
+  CHECK(reader.read_integer() > limit);
+  CHECK(reader.read_integer() == limit);
+}
+
+TEST_CASE("a reply over the limit is an error, and nothing of it is made") {
+  VectorsReply reply;
+  // 100,000 entries that share one vector: 3.7 GB of floats if they were written.
+  reply.vectors.assign(100000, vector_of(std::vector<float>(4096, 0.1F)));
+  Delivered delivered;
+  delivered.sink()->embeddings(reply);
+  check_too_large(delivered.only(), static_cast<std::int64_t>(kMaxReplyBytes));
+}
+
+TEST_CASE("JSON that turns out longer than estimated keeps to the limit too") {
+  VectorsReply reply;
+  reply.vectors.assign(100, vector_of(std::vector<float>(100, -1.17549435e-38F)));
+  reply.format = VectorFormat::json;
+  Delivered delivered;
+  delivered.sink(135000)->prediction(reply, false);
+  check_too_large(delivered.only(), 135000);
+}
+
+}  // namespace
+}  // namespace ml_worker::terms
