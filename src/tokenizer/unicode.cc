@@ -66,7 +66,7 @@ bool is_white_space(char32_t c) {
 
 bool is_control(char32_t c) {
   if (c < 0x80) return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7F;
-  return (category_mask(c) & U_GC_C_MASK) != 0;
+  return (category_mask(c) & (U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK)) != 0;
 }
 
 bool is_punctuation(char32_t c) {

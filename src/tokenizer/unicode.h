@@ -13,7 +13,7 @@ namespace ml_worker::unicode {
 std::u32string decode(std::string_view utf8);
 
 bool is_white_space(char32_t c);      ///< property White_Space
-bool is_control(char32_t c);          ///< category C*, tab and line ends excepted
+bool is_control(char32_t c);          ///< Cc, Cf or Co; not tab and line ends
 bool is_punctuation(char32_t c);      ///< category P*, or ASCII and neither letter, digit nor blank
 bool is_nonspacing_mark(char32_t c);  ///< category Mn
 bool is_word(char32_t c);             ///< \w of a Unicode regular expression
