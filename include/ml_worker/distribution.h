@@ -51,13 +51,16 @@ class CallHandler {
   virtual CancelCall call(RemoteCall call, CallReplier reply) = 0;
 };
 
+/// ERL_EPMD_PORT, as every Erlang node reads it, else 4369.
+std::uint16_t epmd_port_from_environment();
+
 struct NodeOptions {
   std::string name;  ///< full: worker1@127.0.0.1
   std::string cookie;
   std::string listen_address = "0.0.0.0";
   std::uint16_t port_from = 0;  ///< 0: any port
   std::uint16_t port_to = 0;
-  std::uint16_t epmd_port = 4369;
+  std::uint16_t epmd_port = epmd_port_from_environment();
   bool start_epmd = true;         ///< as `erl` does, if none runs
   std::vector<std::string> join;  ///< nodes to connect to, again whenever the connection is lost
   std::chrono::milliseconds tick_interval{15000};  ///< a quarter of net_ticktime

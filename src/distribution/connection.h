@@ -1,0 +1,83 @@
+// An authenticated connection: the only reader and writer of its transport.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "distribution/handshaker.h"
+#include "distribution/session.h"
+#include "distribution/ticks.h"
+#include "distribution/transport.h"
+
+namespace ml_worker::distribution {
+
+struct ConnectionLimits {
+  std::chrono::milliseconds tick_interval;
+  std::chrono::milliseconds send_timeout;  ///< without a byte taken by the peer
+  std::size_t max_frame_bytes;
+  std::size_t max_unsent_bytes;
+};
+
+/// Used on the node's thread only. Lives while an operation of it is under way.
+class Connection final : public Outbox, public std::enable_shared_from_this<Connection> {
+ public:
+  using Closed = std::function<void(Connection&, const std::string& why)>;
+
+  Connection(asio::io_context& io, Established established, NodeContext& context,
+             const ConnectionLimits& limits, Closed closed);
+
+  void start();
+  /// Sends what waits, then says that no more will come, and closes when the peer does.
+  void drain();
+  /// Closes at once and aborts the peer's calls. Idempotent; calls `closed` once, later.
+  void close(std::string why);
+
+  const std::string& peer_name() const { return peer_name_; }
+  const std::string& address() const { return address_; }
+
+  void send(OutFrame frame) override;
+  std::size_t unsent_bytes() const override { return unsent_bytes_; }
+
+ private:
+  void read();
+  void on_bytes(ByteView input);
+  bool on_event(FrameSplitter::Event event);
+
+  void enqueue(Bytes bytes);
+  void schedule_write();
+  void write();
+  void on_written(std::size_t count);
+  void arm_send_deadline();
+
+  void arm_tick_timer();
+  void on_tick_timer();
+
+  asio::io_context& io_;
+  asio::steady_timer tick_timer_;
+  asio::steady_timer send_deadline_;
+  std::unique_ptr<Transport> transport_;
+  std::string peer_name_;
+  std::string address_;
+  ConnectionLimits limits_;
+  Closed closed_;
+  std::shared_ptr<Session> session_;
+
+  FrameSplitter splitter_;
+  TickPolicy ticks_;
+  std::array<char, 65536> input_{};
+  Bytes unread_;
+
+  std::deque<Bytes> output_;
+  std::size_t front_offset_ = 0;  ///< bytes of output_.front() that are sent
+  std::size_t unsent_bytes_ = 0;
+  bool write_scheduled_ = false;
+  bool writing_ = false;
+  bool draining_ = false;
+  bool over_ = false;
+};
+
+}  // namespace ml_worker::distribution

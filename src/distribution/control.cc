@@ -1,0 +1,308 @@
+#include "distribution/control.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace ml_worker::distribution {
+namespace {
+
+using terms::Reader;
+using terms::ScannedTerm;
+using terms::TermType;
+using terms::Writer;
+
+constexpr char kPassThrough = 'p';
+
+// ---- Parsers, one per shape: the reader stands behind the operation code
+// ---------------------------
+
+using Parse = std::optional<ControlMessage> (*)(Reader&, const Operation&);
+
+std::optional<ControlMessage> parse_ignored(Reader&, const Operation& operation) {
+  return Ignored{operation.name};
+}
+
+std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation&) {
+  RegSend message{in.read_raw(), ""};
+  in.read_raw();  // was the cookie once
+  const auto name = in.read_atom();
+  if (!name) return std::nullopt;
+  message.to_name = *name;
+  return message;
+}
+
+std::optional<ControlMessage> parse_monitor(Reader& in, const Operation&) {
+  Monitor message;
+  message.from = in.read_raw();
+  const ScannedTerm target = in.read_term();
+  message.target = target.bytes();
+  if (const auto name = Reader(target).read_atom()) message.target_name = *name;
+  message.reference = in.read_raw();
+  return message;
+}
+
+std::optional<ControlMessage> parse_demonitor(Reader& in, const Operation&) {
+  Demonitor message;
+  message.from = in.read_raw();
+  in.read_raw();  // the target: the reference says it all
+  message.reference = in.read_raw();
+  return message;
+}
+
+std::optional<ControlMessage> parse_link(Reader& in, const Operation&) {
+  Link message;
+  message.from = in.read_raw();
+  message.to = in.read_raw();
+  return message;
+}
+
+std::optional<ControlMessage> parse_unlink(Reader& in, const Operation& operation) {
+  Unlink message;
+  if (operation.arity == 4) message.id = in.read_raw();
+  message.from = in.read_raw();
+  message.to = in.read_raw();
+  return message;
+}
+
+ExitSignal read_exit(Reader& in, const Operation& operation) {
+  ExitSignal message{};
+  message.from = in.read_raw();
+  message.to = in.read_raw();
+  if (operation.token) in.read_raw();
+  if (!operation.payload) message.reason = in.read_raw();
+  return message;
+}
+
+std::optional<ControlMessage> parse_exit(Reader& in, const Operation& operation) {
+  return read_exit(in, operation);
+}
+
+std::optional<ControlMessage> parse_exit2(Reader& in, const Operation& operation) {
+  ExitSignal message = read_exit(in, operation);
+  message.sent_by_exit2 = true;
+  return message;
+}
+
+/// An option is an atom, or a tuple that starts with one: `monitor`, `{monitor, […]}`.
+std::optional<std::string> option_name(ScannedTerm option) {
+  Reader in(option);
+  if (in.type() == TermType::tuple && in.read_tuple() == std::size_t{0}) return std::nullopt;
+  return in.read_atom();
+}
+
+bool read_options(ScannedTerm options, SpawnRequest& message) {
+  Reader in(options);
+  if (in.read_nil()) return true;
+  const auto length = in.read_list();
+  if (!length) return false;
+  for (std::size_t i = 0; i < *length; ++i) {
+    const auto name = option_name(in.read_term());
+    if (name == "monitor") message.monitor = true;
+    if (name == "link") message.link = true;
+  }
+  return in.read_nil();
+}
+
+std::optional<ControlMessage> parse_spawn_request(Reader& in, const Operation&) {
+  SpawnRequest message;
+  message.request_id = in.read_raw();
+  message.from = in.read_raw();
+  in.read_raw();  // the group leader: we print nothing
+  if (in.read_tuple() != std::size_t{3}) return std::nullopt;
+  auto module = in.read_atom();
+  auto function = in.read_atom();
+  const auto arity = in.read_integer();
+  if (!module || !function || !arity) return std::nullopt;
+  message.module = std::move(*module);
+  message.function = std::move(*function);
+  message.arity = *arity;
+  if (!read_options(in.read_term(), message)) return std::nullopt;
+  return message;
+}
+
+// ---- The table
+// ------------------------------------------------------------------------------------
+
+constexpr const char* kNothing = "nothing: no process of ours waits for it";
+constexpr const char* kDeliver = "to rex a call, to net_kernel a ping; other names: dropped";
+constexpr const char* kKill = "the call with that pid ends with the reason; its work is cancelled";
+constexpr const char* kSpawn = "SPAWN_REPLY at once, then the call; DOWN or EXIT when it ends";
+constexpr bool kToken = true;
+constexpr bool kPayload = true;
+
+constexpr std::array kOperations = {
+    Operation{1, "LINK", 3, false, false, "remembered; EXIT noproc if there is no such pid"},
+    Operation{2, "SEND", 3, false, kPayload, kNothing},
+    Operation{3, "EXIT", 4, false, false, kKill},
+    Operation{4, "UNLINK", 3, false, false, "the link is forgotten"},
+    Operation{5, "NODE_LINK", 1, false, false, "nothing: obsolete"},
+    Operation{6, "REG_SEND", 4, false, kPayload, kDeliver},
+    Operation{7, "GROUP_LEADER", 3, false, false, "nothing: calls print nothing"},
+    Operation{8, "EXIT2", 4, false, false, kKill},
+    Operation{12, "SEND_TT", 4, kToken, kPayload, kNothing},
+    Operation{13, "EXIT_TT", 5, kToken, false, kKill},
+    Operation{16, "REG_SEND_TT", 5, kToken, kPayload, kDeliver},
+    Operation{18, "EXIT2_TT", 5, kToken, false, kKill},
+    Operation{19, "MONITOR_P", 4, false, false,
+              "remembered; DOWN noproc if there is no such pid or name"},
+    Operation{20, "DEMONITOR_P", 4, false, false,
+              "the caller gave up: its call is cancelled; other monitors are forgotten"},
+    Operation{21, "MONITOR_P_EXIT", 5, false, false, "nothing: we monitor nobody"},
+    Operation{22, "SEND_SENDER", 3, false, kPayload, kNothing},
+    Operation{23, "SEND_SENDER_TT", 4, kToken, kPayload, kNothing},
+    Operation{24, "PAYLOAD_EXIT", 3, false, kPayload, kKill},
+    Operation{25, "PAYLOAD_EXIT_TT", 4, kToken, kPayload, kKill},
+    Operation{26, "PAYLOAD_EXIT2", 3, false, kPayload, kKill},
+    Operation{27, "PAYLOAD_EXIT2_TT", 4, kToken, kPayload, kKill},
+    Operation{28, "PAYLOAD_MONITOR_P_EXIT", 4, false, kPayload, "nothing: we monitor nobody"},
+    Operation{29, "SPAWN_REQUEST", 6, false, kPayload, kSpawn},
+    Operation{30, "SPAWN_REQUEST_TT", 7, kToken, kPayload, kSpawn},
+    Operation{31, "SPAWN_REPLY", 5, false, false, "nothing: we spawn nothing elsewhere"},
+    Operation{32, "SPAWN_REPLY_TT", 6, kToken, false, "nothing: we spawn nothing elsewhere"},
+    Operation{33, "ALIAS_SEND", 3, false, kPayload, kNothing},
+    Operation{34, "ALIAS_SEND_TT", 4, kToken, kPayload, kNothing},
+    Operation{35, "UNLINK_ID", 4, false, false, "the link is forgotten; UNLINK_ID_ACK"},
+    Operation{36, "UNLINK_ID_ACK", 4, false, false, "nothing: we unlink nothing"},
+};
+
+Parse parser_of(std::int64_t code) {
+  switch (code) {
+    case 1:
+      return parse_link;
+    case 3:
+    case 13:
+    case 24:
+    case 25:
+      return parse_exit;
+    case 4:
+    case 35:
+      return parse_unlink;
+    case 6:
+    case 16:
+      return parse_reg_send;
+    case 8:
+    case 18:
+    case 26:
+    case 27:
+      return parse_exit2;
+    case 19:
+      return parse_monitor;
+    case 20:
+      return parse_demonitor;
+    case 29:
+    case 30:
+      return parse_spawn_request;
+    default:
+      return parse_ignored;
+  }
+}
+
+const Operation* find_operation(std::int64_t code) {
+  const auto* row = std::find_if(kOperations.begin(), kOperations.end(),
+                                 [code](const Operation& each) { return each.code == code; });
+  return row == kOperations.end() ? nullptr : row;
+}
+
+// ---- Building
+// -------------------------------------------------------------------------------------
+
+/// A pass-through frame: length, 'p', control term, and perhaps a payload.
+class FrameBuilder {
+ public:
+  FrameBuilder() : head_{0, 0, 0, 0, kPassThrough} { Writer(head_).version(); }
+
+  Writer control(std::size_t arity, std::int64_t code) {
+    Writer writer(head_);
+    writer.tuple(arity);
+    writer.integer(code);
+    return writer;
+  }
+
+  OutFrame finish() && { return std::move(*this).finish_with_tail({}); }
+
+  /// The last element of the control tuple is `term`.
+  OutFrame finish_with_element(TermParts term) && {
+    put_bytes(head_, term.head);
+    return std::move(*this).finish_with_tail(std::move(term.tail));
+  }
+
+  OutFrame finish_with_payload(TermParts term) && {
+    Writer(head_).version();
+    return std::move(*this).finish_with_element(std::move(term));
+  }
+
+ private:
+  OutFrame finish_with_tail(Bytes tail) && {
+    Bytes length;
+    put_number(length, 4, head_.size() - 4 + tail.size());
+    std::copy(length.begin(), length.end(), head_.begin());
+    return {std::move(head_), std::move(tail)};
+  }
+
+  Bytes head_;
+};
+
+}  // namespace
+
+std::span<const Operation> operations() { return kOperations; }
+
+ControlMessage parse_control(ScannedTerm term) {
+  Reader in(term);
+  const auto arity = in.read_tuple();
+  if (!arity || *arity == 0) return Unknown{-1};
+  const auto code = in.read_integer();
+  if (!code) return Unknown{-1};
+  const Operation* operation = find_operation(*code);
+  if (operation == nullptr || operation->arity != *arity) return Unknown{*code};
+  return parser_of(*code)(in, *operation).value_or(Unknown{*code});
+}
+
+OutFrame make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result) {
+  FrameBuilder frame;
+  Writer control = frame.control(5, 31);
+  control.raw(request_id);
+  control.raw(to);
+  control.integer(spawned);
+  control.raw(result);
+  return std::move(frame).finish();
+}
+
+OutFrame make_send(ByteView to, TermParts message) {
+  FrameBuilder frame;
+  Writer control = frame.control(3, 2);
+  control.atom("");
+  control.raw(to);
+  return std::move(frame).finish_with_payload(std::move(message));
+}
+
+OutFrame make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
+                           TermParts reason) {
+  FrameBuilder frame;
+  Writer control = exit_payload ? frame.control(4, 28) : frame.control(5, 21);
+  control.raw(from);
+  control.raw(to);
+  control.raw(reference);
+  return exit_payload ? std::move(frame).finish_with_payload(std::move(reason))
+                      : std::move(frame).finish_with_element(std::move(reason));
+}
+
+OutFrame make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason) {
+  FrameBuilder frame;
+  Writer control = exit_payload ? frame.control(3, 24) : frame.control(4, 3);
+  control.raw(from);
+  control.raw(to);
+  return exit_payload ? std::move(frame).finish_with_payload(std::move(reason))
+                      : std::move(frame).finish_with_element(std::move(reason));
+}
+
+OutFrame make_unlink_id_ack(ByteView id, ByteView from, ByteView to) {
+  FrameBuilder frame;
+  Writer control = frame.control(4, 36);
+  control.raw(id);
+  control.raw(from);
+  control.raw(to);
+  return std::move(frame).finish();
+}
+
+}  // namespace ml_worker::distribution

@@ -1,0 +1,109 @@
+// Control messages: what peers say to each other besides data ("Protocol between Connected Nodes").
+//
+// Functions of bytes only. Pids, references and reasons are views of the term as it came: they are
+// echoed, never interpreted. docs/PROTOCOL.md prints the table of operations.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "distribution/wire.h"
+
+namespace ml_worker::distribution {
+
+// ---- What arrives
+// ---------------------------------------------------------------------------------
+
+struct RegSend {  ///< a message to a registered name
+  ByteView from;
+  std::string to_name;
+};
+struct Monitor {
+  ByteView from;
+  ByteView target;          ///< a name or a pid
+  std::string target_name;  ///< "" if a pid
+  ByteView reference;
+};
+struct Demonitor {
+  ByteView from;
+  ByteView reference;
+};
+struct Link {
+  ByteView from;
+  ByteView to;
+};
+struct Unlink {
+  std::optional<ByteView> id;  ///< of UNLINK_ID, which wants an acknowledgement
+  ByteView from;
+  ByteView to;
+};
+struct ExitSignal {
+  bool sent_by_exit2;  ///< exit(Pid, Reason); otherwise a link broke
+  ByteView from;
+  ByteView to;
+  std::optional<ByteView> reason;  ///< nothing: it is the payload
+};
+struct SpawnRequest {
+  ByteView request_id;
+  ByteView from;
+  std::string module;
+  std::string function;
+  std::int64_t arity = 0;
+  bool monitor = false;
+  bool link = false;
+};
+struct Ignored {  ///< known, and nothing to be done about it
+  const char* operation;
+};
+struct Unknown {
+  std::int64_t operation;  ///< -1: not even a number
+};
+
+using ControlMessage = std::variant<RegSend, Monitor, Demonitor, Link, Unlink, ExitSignal,
+                                    SpawnRequest, Ignored, Unknown>;
+
+/// The message that a control term means; Unknown where its shape is not the protocol's.
+ControlMessage parse_control(terms::ScannedTerm term);
+
+/// One row per operation of the protocol.
+struct Operation {
+  std::int64_t code;
+  const char* name;
+  std::size_t arity;  ///< of the control tuple
+  bool token;         ///< a trace token is among its elements
+  bool payload;       ///< a second term follows
+  const char* what_we_do;
+};
+std::span<const Operation> operations();
+
+// ---- What we send
+// ---------------------------------------------------------------------------------
+
+/// A frame with its length prefix, in two pieces so that a large term is never copied.
+struct OutFrame {
+  Bytes head;
+  Bytes tail;
+  std::size_t size() const { return head.size() + tail.size(); }
+};
+
+/// A term without version byte, in two pieces.
+struct TermParts {
+  Bytes head;
+  Bytes tail;
+};
+
+inline constexpr int kSpawnedLinked = 1;
+inline constexpr int kSpawnedMonitored = 2;
+
+OutFrame make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result);
+OutFrame make_send(ByteView to, TermParts message);
+/// DOWN. `exit_payload`: DFLAG_EXIT_PAYLOAD is in force, the reason travels as the payload.
+OutFrame make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
+                           TermParts reason);
+/// EXIT along a link.
+OutFrame make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason);
+OutFrame make_unlink_id_ack(ByteView id, ByteView from, ByteView to);
+
+}  // namespace ml_worker::distribution

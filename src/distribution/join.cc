@@ -1,0 +1,163 @@
+#include "distribution/join.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "distribution/epmd.h"
+#include "ml_worker/log.h"
+
+namespace ml_worker::distribution {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds kFirstBackoff = 500ms;
+constexpr std::chrono::milliseconds kLongestBackoff = 10000ms;
+constexpr std::chrono::milliseconds kCheckInterval = 1000ms;
+
+}  // namespace
+
+Joiner::Joiner(asio::io_context& io, JoinOptions options, std::function<bool()> is_connected,
+               Connected connected)
+    : io_(io),
+      options_(std::move(options)),
+      is_connected_(std::move(is_connected)),
+      connected_(std::move(connected)),
+      resolver_(io),
+      socket_(io),
+      timer_(io),
+      deadline_(io),
+      backoff_(kFirstBackoff) {}
+
+void Joiner::start() { check(); }
+
+void Joiner::stop() {
+  stopped_ = true;
+  timer_.cancel();
+  deadline_.cancel();
+  resolver_.cancel();
+  std::error_code ignored;
+  socket_.close(ignored);
+  if (const auto handshaker = std::exchange(handshaker_, nullptr)) handshaker->fail("stopping");
+}
+
+void Joiner::check() {
+  if (stopped_) return;
+  if (is_connected_()) {
+    backoff_ = kFirstBackoff;
+    last_failure_.clear();
+    return check_after(kCheckInterval);
+  }
+  resolve();
+}
+
+void Joiner::check_after(std::chrono::milliseconds delay) {
+  timer_.expires_after(delay);
+  timer_.async_wait([self = shared_from_this()](std::error_code error) {
+    if (!error) self->check();
+  });
+}
+
+void Joiner::resolve() {
+  deadline_.expires_after(options_.handshake_timeout);
+  deadline_.async_wait([self = shared_from_this()](std::error_code error) {
+    if (error) return;
+    std::error_code ignored;
+    self->resolver_.cancel();
+    self->socket_.close(ignored);  // the operation under way fails
+  });
+  const std::string host = options_.peer_name.substr(options_.peer_name.find('@') + 1);
+  resolver_.async_resolve(host, std::to_string(options_.epmd_port),
+                          [self = shared_from_this()](std::error_code error, const auto& found) {
+                            if (error) return self->failed("its host is unknown");
+                            self->ask_epmd(found);
+                          });
+}
+
+void Joiner::ask_epmd(const asio::ip::tcp::resolver::results_type& addresses) {
+  if (stopped_) return;
+  socket_ = asio::ip::tcp::socket(io_);
+  asio::async_connect(
+      socket_, addresses,
+      [self = shared_from_this()](std::error_code error, const asio::ip::tcp::endpoint& endpoint) {
+        if (error) return self->failed("no epmd on its host");
+        self->address_ = endpoint.address();
+        self->send_port_please();
+      });
+}
+
+void Joiner::send_port_please() {
+  request_ = epmd::port_please2_request(options_.peer_name.substr(0, options_.peer_name.find('@')));
+  received_ = 0;
+  asio::async_write(socket_, asio::buffer(request_),
+                    [self = shared_from_this()](std::error_code error, std::size_t) {
+                      if (error) return self->failed("epmd on its host does not answer");
+                      self->read_port();
+                    });
+}
+
+void Joiner::read_port() {
+  socket_.async_read_some(asio::buffer(input_) + received_,
+                          [self = shared_from_this()](std::error_code error, std::size_t count) {
+                            if (error) return self->failed("epmd on its host does not answer");
+                            self->on_port_bytes(count);
+                          });
+}
+
+void Joiner::on_port_bytes(std::size_t count) {
+  using State = epmd::Parse<epmd::Port2Response>::State;
+  received_ += count;
+  const auto response = epmd::parse_port2_response(ByteView(input_).first(received_));
+  if (response.state == State::incomplete) return read_port();
+  if (response.state == State::malformed) return failed("epmd on its host answers nonsense");
+  if (!response.value.found) return failed("it is not registered with epmd");
+  if (response.value.highest_version < 6) return failed("it speaks an old protocol");
+  dial(response.value.port);
+}
+
+void Joiner::dial(std::uint16_t port) {
+  if (stopped_) return;
+  socket_ = asio::ip::tcp::socket(io_);
+  socket_.async_connect({address_, port}, [self = shared_from_this()](std::error_code error) {
+    if (error) return self->failed("it refuses connections");
+    self->shake_hands();
+  });
+}
+
+void Joiner::shake_hands() {
+  if (stopped_) return;
+  deadline_.cancel();
+  handshaker_ = std::make_shared<Handshaker>(
+      io_, make_tcp_transport(std::move(socket_)),
+      std::make_unique<Initiator>(options_.local, options_.peer_name),
+      [self = shared_from_this()](Established established) {
+        self->on_connected(std::move(established));
+      },
+      [self = shared_from_this()](const HandshakeFailure& failure) {
+        self->failed(failure.reason);
+      });
+  handshaker_->start(options_.handshake_timeout);
+}
+
+void Joiner::on_connected(Established established) {
+  handshaker_.reset();
+  if (stopped_) return established.transport->close();
+  backoff_ = kFirstBackoff;
+  last_failure_.clear();
+  connected_(std::move(established));
+  check_after(kCheckInterval);
+}
+
+/// Logs a reason once, not at each attempt.
+void Joiner::failed(const std::string& why) {
+  handshaker_.reset();
+  deadline_.cancel();
+  if (stopped_) return;
+  if (std::exchange(last_failure_, why) != why) {
+    log::warning("cannot join, trying again", {{"node", options_.peer_name}, {"reason", why}});
+  }
+  check_after(backoff_);
+  backoff_ = std::min(2 * backoff_, kLongestBackoff);
+}
+
+}  // namespace ml_worker::distribution

@@ -1,0 +1,68 @@
+// Keeps us connected to a node that may never dial: dials it, and again whenever it was lost.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "distribution/handshaker.h"
+
+namespace ml_worker::distribution {
+
+struct JoinOptions {
+  std::string peer_name;  ///< NAME@HOST
+  LocalNode local;
+  std::uint16_t epmd_port = 0;  ///< on the peer's host
+  std::chrono::milliseconds handshake_timeout{7000};
+};
+
+/// Used on the node's thread only.
+class Joiner : public std::enable_shared_from_this<Joiner> {
+ public:
+  using Connected = std::function<void(Established)>;
+
+  /// `is_connected`: there is a connection to that node, whoever dialled.
+  Joiner(asio::io_context& io, JoinOptions options, std::function<bool()> is_connected,
+         Connected connected);
+
+  void start();
+  void stop();
+
+  const std::string& peer_name() const { return options_.peer_name; }
+  /// A handshake of ours with the node is under way.
+  bool dialling() const { return handshaker_ != nullptr; }
+
+ private:
+  void check();
+  void check_after(std::chrono::milliseconds delay);
+  void resolve();
+  void ask_epmd(const asio::ip::tcp::resolver::results_type& addresses);
+  void send_port_please();
+  void read_port();
+  void on_port_bytes(std::size_t count);
+  void dial(std::uint16_t port);
+  void shake_hands();
+  void on_connected(Established established);
+  void failed(const std::string& why);
+
+  asio::io_context& io_;
+  JoinOptions options_;
+  std::function<bool()> is_connected_;
+  Connected connected_;
+  asio::ip::tcp::resolver resolver_;
+  asio::ip::tcp::socket socket_;
+  asio::ip::address address_;  ///< where its epmd answered
+  asio::steady_timer timer_;
+  asio::steady_timer deadline_;
+  std::shared_ptr<Handshaker> handshaker_;
+  Bytes request_;
+  std::array<char, 512> input_{};
+  std::size_t received_ = 0;
+  std::chrono::milliseconds backoff_;
+  std::string last_failure_;
+  bool stopped_ = false;
+};
+
+}  // namespace ml_worker::distribution

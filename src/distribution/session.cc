@@ -1,0 +1,511 @@
+#include "distribution/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ml_worker/error.h"
+#include "ml_worker/log.h"
+
+namespace ml_worker::distribution {
+namespace {
+
+using terms::Reader;
+using terms::scan;
+using terms::ScannedTerm;
+using terms::TermType;
+using terms::Writer;
+
+constexpr const char* kOurModule = "ml_worker";
+constexpr std::size_t kMaxWatchers = 64;           ///< of one call
+constexpr std::size_t kMaxEchoedArguments = 1024;  ///< bytes of arguments that `undef` repeats
+constexpr std::size_t kSalvageBytes = 8192;    ///< how far a broken payload is searched for its tag
+constexpr std::size_t kFrameOverhead = 65536;  ///< of a reply: control term and tags
+
+Bytes copy(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
+
+std::string key_of(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
+
+Bytes atom_term(std::string_view name) {
+  Bytes out;
+  Writer(out).atom(name);
+  return out;
+}
+
+TermParts atom_parts(std::string_view name) { return {atom_term(name), {}}; }
+
+Bytes nil_term() {
+  Bytes out;
+  Writer(out).nil();
+  return out;
+}
+
+RemoteReply raised(const Value& reason, Bytes stack = nil_term()) {
+  Bytes term;
+  Writer(term).value(reason);
+  return {RemoteReply::Kind::raised, std::move(term), std::move(stack)};
+}
+
+/// Elements of a proper list; nothing for anything else.
+std::optional<std::size_t> list_length(ScannedTerm term) {
+  Reader in(term);
+  if (in.read_nil()) return 0;
+  if (const auto text = in.read_string()) return text->size();
+  const auto length = in.read_list();
+  if (!length) return std::nullopt;
+  for (std::size_t i = 0; i < *length; ++i) in.read_raw();
+  return in.read_nil() ? length : std::nullopt;
+}
+
+/// `[{M, F, Args, []}]`, with the arity in place of arguments that are too long to be repeated.
+Bytes undef_stack(const std::string& module, const std::string& function, ScannedTerm arguments) {
+  Bytes out;
+  Writer stack(out);
+  stack.list(1);
+  stack.tuple(4);
+  stack.atom(module);
+  stack.atom(function);
+  if (arguments.bytes().size() < kMaxEchoedArguments) {
+    stack.raw(arguments.bytes());
+  } else {
+    stack.integer(static_cast<std::int64_t>(list_length(arguments).value_or(0)));
+  }
+  stack.nil();
+  stack.nil();
+  return out;
+}
+
+RemoteReply undef(const std::string& module, const std::string& function, ScannedTerm arguments) {
+  return raised(errors::undef().reason, undef_stack(module, function, arguments));
+}
+
+/// `{Reason, Stack}`: with what a process exits that raised an error.
+TermParts exit_reason(const RemoteReply& reply) {
+  if (reply.kind == RemoteReply::Kind::returned) return atom_parts("normal");
+  TermParts parts;
+  Writer out(parts.head);
+  out.tuple(2);
+  out.raw(reply.term);
+  out.raw(reply.stack);
+  return parts;
+}
+
+/// `{ResRef, return, V}` or `{ResRef, error, Reason, Stack}`: what erpc expects as exit reason.
+TermParts erpc_reason(ByteView result_reference, RemoteReply reply) {
+  TermParts parts;
+  Writer out(parts.head);
+  const bool returned = reply.kind == RemoteReply::Kind::returned;
+  out.tuple(returned ? 3 : 4);
+  out.raw(result_reference);
+  out.atom(returned ? "return" : "error");
+  if (returned) {
+    parts.tail = std::move(reply.term);
+  } else {
+    out.raw(reply.term);
+    out.raw(reply.stack);
+  }
+  return parts;
+}
+
+/// `{Tag, V}` or `{Tag, {badrpc, {'EXIT', {Reason, Stack}}}}`: what rex answers.
+TermParts rex_message(ByteView tag, RemoteReply reply) {
+  TermParts parts;
+  Writer out(parts.head);
+  out.tuple(2);
+  out.raw(tag);
+  if (reply.kind == RemoteReply::Kind::returned) {
+    parts.tail = std::move(reply.term);
+    return parts;
+  }
+  out.tuple(2);
+  out.atom("badrpc");
+  out.tuple(2);
+  out.atom("EXIT");
+  out.raw(exit_reason(reply).head);
+  return parts;
+}
+
+/// `bytes`, which start with a term, with the version byte that scan() wants.
+Bytes versioned(ByteView bytes) {
+  Bytes out;
+  Writer(out).version();
+  put_bytes(out, bytes.first(std::min(bytes.size(), kSalvageBytes)));
+  return out;
+}
+
+/// Where the elements of the list or tuple begin that a payload is; 0: it is neither.
+std::size_t elements_offset(ByteView payload) {
+  constexpr char kSmallTuple = 'h';
+  constexpr char kList = 'l';
+  if (payload.size() < 2) return 0;
+  if (payload[1] == kSmallTuple) return 3;
+  return payload[1] == kList ? 6 : 0;
+}
+
+/// One of the first elements of a list or tuple whose rest cannot be read or is not there.
+Bytes salvage_element(ByteView payload, std::size_t index) {
+  const std::size_t offset = elements_offset(payload);
+  if (offset == 0 || payload.size() <= offset) return {};
+  ByteView rest = payload.subspan(offset);
+  for (;; --index) {
+    const Bytes head = versioned(rest);
+    ByteView unread(head);
+    const auto element = scan(unread);
+    if (!element) return {};
+    if (index == 0) return copy(element->bytes());
+    rest = rest.subspan(element->bytes().size());
+  }
+}
+
+/// gen:call's tag is a reference, or `[alias|Reference]`; its monitor has the same reference.
+ByteView reference_in_tag(ScannedTerm tag) {
+  Reader in(tag);
+  if (in.type() == TermType::reference) return in.read_raw();
+  if (in.read_list() != std::size_t{1} || in.read_atom() != "alias") return {};
+  return in.type() == TermType::reference ? in.read_raw() : ByteView{};
+}
+
+/// Names that gen_server:call may monitor: there is no such process, but an answer will come.
+bool is_served_name(const std::string& name) { return name == "rex" || name == "net_kernel"; }
+
+}  // namespace
+
+Session::Session(Peer peer, NodeContext& context, Outbox& outbox)
+    : peer_(std::move(peer)), context_(context), outbox_(outbox) {}
+
+Session::Verdict Session::on_frame(Frame frame) {
+  const std::uint64_t length = frame.length;
+  const bool cut = frame.cut;
+  const auto bytes = std::make_shared<const Bytes>(std::move(frame.bytes));
+  ByteView rest(*bytes);
+  if (rest.empty() || rest.front() != 'p') return Verdict::close;
+  rest = rest.subspan(1);
+  const auto control = scan(rest);
+  if (!control) return Verdict::close;
+  const Payload payload{rest, length, cut, bytes};
+  std::visit([&](const auto& message) { on(message, payload); }, parse_control(*control));
+  return Verdict::keep;
+}
+
+void Session::abort() {
+  aborted_ = true;
+  context_.live_calls -= calls_.size();
+  by_reference_.clear();
+  const auto calls = std::exchange(calls_, {});
+  for (const auto& [id, call] : calls) {
+    // A cast has nobody who waits: it goes on, as it would in a process.
+    const bool waited_for = call.style != Call::Style::process || !call.watchers.empty();
+    if (waited_for && call.cancel) call.cancel();
+  }
+}
+
+// ---- Messages
+// -------------------------------------------------------------------------------------
+
+void Session::on(const RegSend& message, const Payload& payload) {
+  if (!is_served_name(message.to_name)) return;
+  ByteView rest = payload.bytes;
+  const auto term = payload.cut ? std::nullopt : scan(rest);
+  if (!term) return on_unreadable_request(message, payload);
+  Reader in(*term);
+  if (in.read_tuple() != std::size_t{3} || in.read_atom() != "$gen_call") return;
+  if (in.read_tuple() != std::size_t{2}) return;
+  const ByteView from = in.read_raw();
+  const ScannedTerm tag = in.read_term();
+  const ScannedTerm request = in.read_term();
+  if (message.to_name == "rex") {
+    on_rex_request(from, tag, request, payload);
+  } else {
+    on_net_kernel_request(from, tag, request);
+  }
+}
+
+/// `{'$gen_call', {Pid, Tag}, …` and then something that cannot be read: the caller gets to know.
+void Session::on_unreadable_request(const RegSend& message, const Payload& payload) {
+  const Bytes from_term = versioned(salvage_element(payload.bytes, 1));
+  ByteView rest(from_term);
+  const auto from = scan(rest);
+  if (message.to_name != "rex" || !from) return;
+  Reader in(*from);
+  if (in.read_tuple() != std::size_t{2}) return;
+  Call call;
+  call.style = Call::Style::rex;
+  call.from = copy(in.read_raw());
+  call.tag = copy(in.read_raw());
+  answer(std::move(call), unreadable(payload));
+}
+
+/// net_adm:ping: `{is_auth, Node}`; whoever got here is.
+void Session::on_net_kernel_request(ByteView from, ScannedTerm tag, ScannedTerm request) {
+  Reader in(request);
+  if (in.read_tuple() != std::size_t{2} || in.read_atom() != "is_auth") return;
+  RemoteReply yes{RemoteReply::Kind::returned, atom_term("yes"), {}};
+  outbox_.send(make_send(from, rex_message(tag.bytes(), std::move(yes))));
+}
+
+/// `{call, M, F, A, GroupLeader}`, and `block_call` alike.
+void Session::on_rex_request(ByteView from, ScannedTerm tag, ScannedTerm request,
+                             const Payload& payload) {
+  Reader in(request);
+  if (in.read_tuple() != std::size_t{5}) return;
+  const auto operation = in.read_atom();
+  if (operation != "call" && operation != "block_call") return;
+  auto module = in.read_atom();
+  auto function = in.read_atom();
+  if (!module || !function) return;
+  Call call;
+  call.style = Call::Style::rex;
+  call.from = copy(from);
+  call.tag = copy(tag.bytes());
+  call.reference = copy(reference_in_tag(tag));
+  if (full()) {
+    return answer(std::move(call), raised(atom("system_limit")));
+  }
+  const CallId id = add(std::move(call));
+  start(id, Invocation{{}, std::move(*module), std::move(*function), in.read_term()}, payload);
+}
+
+void Session::on(const Monitor& message, const Payload&) {
+  if (is_served_name(message.target_name)) return;
+  Call* call = find(message.target);
+  if (call != nullptr && call->watchers.size() < kMaxWatchers) {
+    call->watchers.push_back({copy(message.from), copy(message.reference)});
+    by_reference_.emplace(key_of(message.reference), *context_.pids.recognise(message.target));
+  } else {
+    send_down(message.target, message.from, message.reference, atom_parts("noproc"));
+  }
+}
+
+void Session::on(const Demonitor& message, const Payload&) {
+  const auto known = by_reference_.find(key_of(message.reference));
+  if (known == by_reference_.end()) return;
+  const CallId id = known->second;
+  by_reference_.erase(known);
+  Call& call = calls_.find(id)->second;
+  std::erase_if(call.watchers, [&](const Watcher& each) {
+    return std::ranges::equal(each.reference, message.reference);
+  });
+  if (std::ranges::equal(call.reference, message.reference)) cancel(id);
+}
+
+void Session::on(const Link& message, const Payload&) {
+  Call* call = find(message.to);
+  if (call != nullptr && call->watchers.size() < kMaxWatchers) {
+    call->watchers.push_back({copy(message.from), {}});
+  } else {
+    send_exit(message.to, message.from, atom_parts("noproc"));
+  }
+}
+
+void Session::on(const Unlink& message, const Payload&) {
+  if (Call* call = find(message.to)) {
+    std::erase_if(call->watchers, [&](const Watcher& each) {
+      return each.reference.empty() && std::ranges::equal(each.pid, message.from);
+    });
+  }
+  if (message.id) outbox_.send(make_unlink_id_ack(*message.id, message.to, message.from));
+}
+
+void Session::on(const ExitSignal& message, const Payload& payload) {
+  const auto id = context_.pids.recognise(message.to);
+  if (!id || !calls_.contains(*id)) return;
+  ByteView rest = payload.bytes;
+  const auto in_payload = message.reason ? std::nullopt : scan(rest);
+  const Bytes reason = message.reason ? copy(*message.reason)
+                       : in_payload   ? copy(in_payload->bytes())
+                                      : atom_term("unreadable");
+  // A process that does not trap exits lives on after `normal`.
+  if (reason == atom_term("normal")) return;
+  const bool killed = message.sent_by_exit2 && reason == atom_term("kill");
+  const Call call = remove(*id);
+  if (call.cancel) call.cancel();
+  notify(call, killed ? atom_parts("killed") : TermParts{reason, {}});
+}
+
+void Session::on(const SpawnRequest& message, const Payload& payload) {
+  if (full()) {
+    outbox_.send(make_spawn_reply(message.request_id, message.from, 0, atom_term("system_limit")));
+    return;
+  }
+  const bool answered = message.module == "erpc" && message.function == "execute_call" &&
+                        message.arity == 4 && message.monitor;
+  Call call;
+  call.style = answered ? Call::Style::erpc : Call::Style::process;
+  call.from = copy(message.from);
+  if (answered) call.reference = copy(message.request_id);
+  if (message.monitor) call.watchers.push_back({call.from, copy(message.request_id)});
+  if (message.link) call.watchers.push_back({call.from, {}});
+  auto invocation = read_spawn(message, payload);
+  if (answered) call.tag = invocation ? invocation->tag : salvage_element(payload.bytes, 0);
+  const CallId id = add(std::move(call));
+  // At once and not with the result: the VM takes DOWN before SPAWN_REPLY for a broken protocol,
+  // and a caller that times out earlier could not tell us.
+  const int spawned =
+      (message.link ? kSpawnedLinked : 0) | (message.monitor ? kSpawnedMonitored : 0);
+  outbox_.send(make_spawn_reply(message.request_id, message.from, spawned, calls_[id].pid));
+  if (!invocation) return finish(id, unreadable(payload));
+  start(id, std::move(*invocation), payload);
+}
+
+void Session::on(const Ignored&, const Payload&) {}
+
+void Session::on(const Unknown& message, const Payload&) {
+  if (!context_.log_limiter.allow("unknown operation of " + peer_.name)) return;
+  log::warning(
+      "unknown control message ignored",
+      {{"peer", log::printable(peer_.name)}, {"operation", std::to_string(message.operation)}});
+}
+
+// ---- Calls
+// ----------------------------------------------------------------------------------------
+
+Session::CallId Session::add(Call call) {
+  const CallId id = context_.pids.allocate();
+  call.pid = context_.pids.term(id);
+  if (!call.reference.empty()) by_reference_.emplace(key_of(call.reference), id);
+  for (const Watcher& watcher : call.watchers) {
+    if (!watcher.reference.empty()) by_reference_.emplace(key_of(watcher.reference), id);
+  }
+  calls_.emplace(id, std::move(call));
+  ++context_.live_calls;
+  return id;
+}
+
+/// REQUIRES: there is such a call.
+Session::Call Session::remove(CallId id) {
+  Call call = std::move(calls_.extract(id).mapped());
+  --context_.live_calls;
+  forget_reference(call.reference, id);
+  for (const Watcher& watcher : call.watchers) forget_reference(watcher.reference, id);
+  return call;
+}
+
+void Session::forget_reference(ByteView reference, CallId id) {
+  const auto known = by_reference_.find(key_of(reference));
+  if (known != by_reference_.end() && known->second == id) by_reference_.erase(known);
+}
+
+Session::Call* Session::find(ByteView pid) {
+  const auto id = context_.pids.recognise(pid);
+  const auto call = id ? calls_.find(*id) : calls_.end();
+  return call == calls_.end() ? nullptr : &call->second;
+}
+
+/// What a spawn request wants to be called; nothing if its arguments cannot be read.
+std::optional<Session::Invocation> Session::read_spawn(const SpawnRequest& message,
+                                                       const Payload& payload) const {
+  ByteView rest = payload.bytes;
+  const auto term = payload.cut ? std::nullopt : scan(rest);
+  if (!term) return std::nullopt;
+  const bool execute_call =
+      message.module == "erpc" && message.function == "execute_call" && message.arity == 4;
+  const bool execute_cast =
+      message.module == "erpc" && message.function == "execute_cast" && message.arity == 3;
+  if (!execute_call && !execute_cast) {
+    return Invocation{{}, message.module, message.function, *term};
+  }
+  Reader in(*term);
+  if (in.read_list() != static_cast<std::size_t>(message.arity)) return std::nullopt;
+  Bytes tag = execute_call ? copy(in.read_raw()) : Bytes{};
+  auto module = in.read_atom();
+  auto function = in.read_atom();
+  if (!module || !function) return std::nullopt;
+  return Invocation{std::move(tag), std::move(*module), std::move(*function), in.read_term()};
+}
+
+/// Why the arguments of a call cannot be used.
+RemoteReply Session::unreadable(const Payload& payload) const {
+  const auto length = static_cast<std::size_t>(payload.frame_length);
+  const Error error =
+      payload.cut
+          ? errors::too_large("frame", length, context_.max_frame_bytes)
+          : errors::bad_argument("args", "expected [Module, Function, Args] as a readable term");
+  return raised(error.reason);
+}
+
+void Session::start(CallId id, Invocation invocation, const Payload& payload) {
+  if (invocation.module != kOurModule) {
+    return finish(id, undef(invocation.module, invocation.function, invocation.arguments));
+  }
+  if (!list_length(invocation.arguments)) {
+    return finish(id, raised(errors::bad_argument("args", "expected a list of arguments").reason));
+  }
+  CancelCall cancel_call = context_.handler.call(
+      RemoteCall{peer_.name, std::move(invocation.module), std::move(invocation.function),
+                 invocation.arguments, payload.frame},
+      replier(id));
+  if (const auto call = calls_.find(id); call != calls_.end()) {
+    call->second.cancel = std::move(cancel_call);
+  }
+}
+
+/// Keeps nothing of ours alive and may be called when session and node are gone.
+CallReplier Session::replier(CallId id) {
+  return [post = context_.post, session = weak_from_this(), id](RemoteReply reply) {
+    post([session, id, reply = std::move(reply)]() mutable {
+      if (const auto self = session.lock()) self->finish(id, std::move(reply));
+    });
+  };
+}
+
+void Session::finish(CallId id, RemoteReply reply) {
+  if (!calls_.contains(id)) return;  // the caller has given up
+  answer(remove(id), checked(std::move(reply)));
+}
+
+/// The caller waits no longer; whoever else watches is told.
+void Session::cancel(CallId id) {
+  const Call call = remove(id);
+  if (call.cancel) call.cancel();
+  notify(call, atom_parts("killed"));
+}
+
+/// A reply that cannot be sent becomes an error that says so.
+RemoteReply Session::checked(RemoteReply reply) const {
+  const std::size_t size = reply.term.size() + reply.stack.size() + kFrameOverhead;
+  if (size > context_.max_reply_bytes) {
+    return raised(errors::too_large("reply", size, context_.max_reply_bytes).reason);
+  }
+  if (outbox_.unsent_bytes() + size > context_.max_unsent_bytes) {
+    return raised(errors::overloaded(std::chrono::seconds(1)).reason);
+  }
+  return reply;
+}
+
+void Session::answer(Call call, RemoteReply reply) {
+  if (aborted_) return;
+  switch (call.style) {
+    case Call::Style::rex:
+      outbox_.send(make_send(call.from, rex_message(call.tag, std::move(reply))));
+      return;
+    case Call::Style::erpc:
+      return notify(
+          call, call.tag.empty() ? exit_reason(reply) : erpc_reason(call.tag, std::move(reply)));
+    case Call::Style::process:
+      return notify(call, exit_reason(reply));
+  }
+}
+
+void Session::notify(const Call& call, TermParts reason) {
+  for (std::size_t i = 0; i < call.watchers.size(); ++i) {
+    const Watcher& watcher = call.watchers[i];
+    const bool last = i + 1 == call.watchers.size();
+    TermParts told = last ? std::move(reason) : reason;
+    if (watcher.reference.empty()) {
+      send_exit(call.pid, watcher.pid, std::move(told));
+    } else {
+      send_down(call.pid, watcher.pid, watcher.reference, std::move(told));
+    }
+  }
+}
+
+void Session::send_down(ByteView from, ByteView to, ByteView reference, TermParts reason) {
+  const bool payload = (peer_.flags & flags::kExitPayload) != 0;
+  outbox_.send(make_monitor_exit(payload, from, to, reference, std::move(reason)));
+}
+
+void Session::send_exit(ByteView from, ByteView to, TermParts reason) {
+  const bool payload = (peer_.flags & flags::kExitPayload) != 0;
+  outbox_.send(make_exit(payload, from, to, std::move(reason)));
+}
+
+}  // namespace ml_worker::distribution

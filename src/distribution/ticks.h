@@ -1,0 +1,43 @@
+// When to send a tick, and when a peer has been silent for too long.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+namespace ml_worker::distribution {
+
+/// A function of what was read and written; the connection's timer asks it at `interval()`.
+///
+/// A peer drops us when it has read nothing for its net_ticktime, which is not on the wire. An idle
+/// Erlang node sends a tick every quarter of it, so the gap between two ticks in a row tells: ours
+/// go out at that rate if it is higher than the configured one.
+class TickPolicy {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kShortest{250};
+  static constexpr int kSilentIntervals = 4;
+
+  TickPolicy(std::chrono::milliseconds configured, Clock::time_point now)
+      : configured_(configured), interval_(configured), last_read_(now) {}
+
+  void on_read(Clock::time_point now) { last_read_ = now; }
+  void on_frame() { last_tick_.reset(); }
+  void on_tick(Clock::time_point now);
+  void on_write() { written_ = true; }
+
+  std::chrono::milliseconds interval() const { return interval_; }
+  /// Once per interval: true if nothing was written since the last time.
+  bool tick_due();
+  bool peer_is_silent(Clock::time_point now) const {
+    return now - last_read_ >= kSilentIntervals * configured_;
+  }
+
+ private:
+  std::chrono::milliseconds configured_;
+  std::chrono::milliseconds interval_;
+  Clock::time_point last_read_;
+  std::optional<Clock::time_point> last_tick_;
+  bool written_ = false;
+};
+
+}  // namespace ml_worker::distribution
