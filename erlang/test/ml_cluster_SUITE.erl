@@ -1,0 +1,358 @@
+%% The front against real Erlang nodes that play the worker.
+-module(ml_cluster_SUITE).
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+-import(ml_cluster_test_nodes, [until/1, behave/2]).
+
+all() ->
+    [
+        a_configured_hidden_worker_answers,
+        a_worker_that_connects_is_found_by_its_prefix,
+        a_host_is_searched_by_epmd,
+        a_node_that_is_no_worker_is_foreign,
+        round_robin_takes_turns,
+        parallel_keeps_the_order,
+        no_worker_is_an_error,
+        a_killed_worker_fails_no_call,
+        a_hung_worker_fails_no_call,
+        a_stopped_process_is_cut_off,
+        a_draining_worker_gets_no_calls,
+        overload_of_one_moves_of_all_is_told,
+        a_failing_worker_rests,
+        a_text_that_all_fail_on_rests_nobody,
+        the_callers_mistake_is_not_retried,
+        the_deadline_holds,
+        a_caller_that_goes_cancels,
+        a_worker_comes_back,
+        workers_are_added_and_removed,
+        drained_by_the_operator,
+        one_answer_has_one_model,
+        options_that_a_worker_does_not_name,
+        large_calls_go_in_pieces,
+        the_consistent_strategy_keeps_a_texts_worker,
+        the_application_stops_and_starts,
+        wrong_configuration_stops_the_start
+    ].
+
+suite() -> [{timetrap, {seconds, 60}}].
+
+init_per_suite(Config) ->
+    ok = ml_cluster_test_nodes:distribute(),
+    [{double, ml_cluster_test_nodes:compile_double(Config)} | Config].
+
+end_per_suite(_) -> application:stop(ml_cluster).
+
+init_per_testcase(_, Config) -> Config.
+
+end_per_testcase(_, Config) ->
+    _ = application:stop(ml_cluster),
+    Config.
+
+%% ---- Helpers ----
+
+%% Peers are linked to the test case and go with it.
+worker(Base, Config) -> ml_cluster_test_nodes:start(Base, ?config(double, Config)).
+
+start(Env) -> {ok, _} = ml_cluster_test_nodes:configure([{http, false} | Env]), ok.
+
+cluster(Bases, Env, Config) ->
+    Peers = [worker(Base, Config) || Base <- Bases],
+    Nodes = [Node || {_, Node} <- Peers],
+    start([{workers, Nodes} | Env]),
+    until(fun() -> up() =:= lists:sort(Nodes) end),
+    Peers.
+
+up() -> [Node || #{node := Node, state := up} <- ml_cluster:workers()].
+
+state(Node) ->
+    case [State || #{node := N, state := State} <- ml_cluster:workers(), N =:= Node] of
+        [State] -> State;
+        [] -> unknown
+    end.
+
+calls({Peer, _}) -> peer:call(Peer, ml_worker, calls, []).
+
+vector(Text) -> [erlang:crc32(Text) / 1.0, byte_size(Text) / 1.0].
+
+%% Calls from many processes while Fun runs; all answers.
+under_load(Count, Fun) ->
+    Self = self(),
+    Pids = [
+        spawn_link(fun() ->
+            Text = integer_to_binary(I),
+            Self ! {self(), Text, ml_cluster:encode([Text], default)}
+        end)
+     || I <- lists:seq(1, Count)
+    ],
+    Fun(),
+    [receive {Pid, Text, Result} -> {Text, Result} end || Pid <- Pids].
+
+all_right(Answers) ->
+    Wrong = [Answer || {Text, Result} = Answer <- Answers, not is_right(Text, Result)],
+    ?assertEqual([], Wrong).
+
+is_right(Text, {ok, #{embeddings := [Vector]}}) -> Vector =:= vector(Text);
+is_right(_, _) -> false.
+
+%% ---- Discovery ----
+
+a_configured_hidden_worker_answers(Config) ->
+    [{_, Node}] = cluster(["w"], [], Config),
+    ?assertNot(lists:member(Node, nodes())),
+    ?assertEqual(
+        {ok, #{embeddings => [vector(<<"a">>), vector(<<"b">>)], cached => 0, nodes => [Node]}},
+        ml_cluster:encode([<<"a">>, <<"b">>], default)
+    ),
+    ?assertEqual({ok, vector(<<"a">>)}, ml_cluster:predict(<<"a">>, default)),
+    #{requests := #{total := Total, distributed := Distributed}} = ml_cluster:metrics(),
+    ?assert(Total > 0 andalso Distributed > 0).
+
+a_worker_that_connects_is_found_by_its_prefix(Config) ->
+    start([{prefixes, ["gpu"]}]),
+    {Peer, Node} = worker("gpu1", Config),
+    {_, Other} = worker("other1", Config),
+    true = peer:call(Peer, net_kernel, connect_node, [node()]),
+    true = net_kernel:connect_node(Other),
+    until(fun() -> state(Node) =:= up end),
+    ?assertEqual(unknown, state(Other)).
+
+a_host_is_searched_by_epmd(Config) ->
+    {_, Node} = worker("gpu7", Config),
+    start([{hosts, ["127.0.0.1"]}, {prefixes, ["gpu7_" ++ os:getpid()]}]),
+    until(fun() -> up() =:= [Node] end).
+
+a_node_that_is_no_worker_is_foreign(Config) ->
+    {Peer, Old} = worker("worker_old", Config),
+    ok = peer:call(Peer, persistent_term, put, [{ml_worker, api}, 99]),
+    {ok, Bare, Foreign} = peer:start_link(#{
+        name => list_to_atom("worker_bare_" ++ os:getpid()), host => "127.0.0.1", longnames => true,
+        connection => standard_io, args => ["-setcookie", "ml_cluster_ct"]
+    }),
+    start([{workers, [Old, Foreign]}]),
+    until(fun() -> state(Old) =:= resting andalso state(Foreign) =:= resting end),
+    ?assertEqual(
+        [{foreign, undef}, {foreign, {api, 1, 99}}],
+        [R || #{node := N, reason := R} <- ml_cluster:workers(), lists:member(N, [Old, Foreign])]
+    ),
+    ?assertEqual({error, no_workers}, ml_cluster:encode([<<"a">>], default)),
+    peer:stop(Bare).
+
+%% ---- Balancing ----
+
+round_robin_takes_turns(Config) ->
+    Peers = cluster(["w1", "w2", "w3"], [], Config),
+    [{ok, _} = ml_cluster:encode([<<"a">>], default) || _ <- lists:seq(1, 12)],
+    ?assertEqual([4, 4, 4], [calls(Peer) || Peer <- Peers]).
+
+parallel_keeps_the_order(Config) ->
+    [Slow | _] = Peers = cluster(["w1", "w2", "w3"], [], Config),
+    behave(Slow, {slow, 300}),
+    Texts = [integer_to_binary(I) || I <- lists:seq(1, 100)],
+    {ok, #{embeddings := Vectors, nodes := Nodes}} =
+        ml_cluster:encode_parallel(Texts, default, #{}),
+    ?assertEqual([vector(Text) || Text <- Texts], Vectors),
+    ?assertEqual(lists:sort([Node || {_, Node} <- Peers]), lists:sort(Nodes)).
+
+no_worker_is_an_error(_) ->
+    start([]),
+    ?assertEqual({error, no_workers}, ml_cluster:encode([<<"a">>], default)),
+    ?assertEqual({error, no_workers}, ml_cluster:encode_parallel([<<"a">>], default, #{})).
+
+%% ---- Failover ----
+
+a_killed_worker_fails_no_call(Config) ->
+    [Victim | _] = Peers = cluster(["w1", "w2", "w3"], [], Config),
+    [behave(Peer, {slow, 300}) || Peer <- Peers],
+    Pid = ml_cluster_test_nodes:os_pid(Victim),
+    Answers = under_load(64, fun() ->
+        until(fun() -> calls(Victim) > 5 end),
+        os:cmd("kill -KILL " ++ Pid)
+    end),
+    all_right(Answers).
+
+a_hung_worker_fails_no_call(Config) ->
+    [Victim | _] = cluster(["w1", "w2", "w3"], [{suspect_after_ms, 500}], Config),
+    behave(Victim, hang),
+    {Micros, Answers} = timer:tc(fun() -> under_load(30, fun() -> ok end) end),
+    all_right(Answers),
+    ?assert(Micros < 5000000).
+
+a_stopped_process_is_cut_off(Config) ->
+    [{_, Node} = Victim | _] = cluster(["w1", "w2"], [{suspect_after_ms, 500}], Config),
+    Pid = ml_cluster_test_nodes:os_pid(Victim),
+    os:cmd("kill -STOP " ++ Pid),
+    all_right(under_load(30, fun() -> ok end)),
+    until(fun() -> lists:member(state(Node), [resting, connecting]) end),
+    os:cmd("kill -CONT " ++ Pid),
+    ml_cluster_test_nodes:until(fun() -> state(Node) =:= up end, 30000).
+
+a_draining_worker_gets_no_calls(Config) ->
+    [{_, Node} = Victim | _] = cluster(["w1", "w2"], [], Config),
+    behave(Victim, {raise, draining}),
+    all_right(under_load(10, fun() -> ok end)),
+    until(fun() -> state(Node) =:= draining end),
+    Before = calls(Victim),
+    all_right(under_load(10, fun() -> ok end)),
+    ?assertEqual(Before, calls(Victim)),
+    behave(Victim, normal),
+    until(fun() -> state(Node) =:= up end).
+
+overload_of_one_moves_of_all_is_told(Config) ->
+    [First, Second] = cluster(["w1", "w2"], [], Config),
+    behave(First, {raise_in, encode, {overloaded, 700}}),
+    all_right(under_load(10, fun() -> ok end)),
+    behave(Second, {raise_in, encode, {overloaded, 300}}),
+    ?assertEqual({error, {overloaded, 300}}, ml_cluster:encode([<<"a">>], default)).
+
+a_failing_worker_rests(Config) ->
+    [{_, Node} = Victim | _] = cluster(["w1", "w2"], [], Config),
+    behave(Victim, {raise, {model_failed, <<"m">>, <<"broken">>}}),
+    all_right(under_load(20, fun() -> ok end)),
+    until(fun() -> state(Node) =:= resting end),
+    behave(Victim, normal),
+    until(fun() -> state(Node) =:= up end).
+
+a_text_that_all_fail_on_rests_nobody(Config) ->
+    Peers = cluster(["w1", "w2"], [], Config),
+    Reason = {model_failed, <<"m">>, <<"not finite">>},
+    [behave(Peer, {raise_in, encode, Reason}) || Peer <- Peers],
+    [?assertEqual({error, Reason}, ml_cluster:encode([<<"a">>], default)) || _ <- lists:seq(1, 20)],
+    ?assertEqual(2, length(up())).
+
+the_callers_mistake_is_not_retried(Config) ->
+    Peers = cluster(["w1", "w2"], [], Config),
+    Reason = {bad_argument, <<"texts">>, <<"expected …"/utf8>>},
+    [behave(Peer, {raise_in, encode, Reason}) || Peer <- Peers],
+    ?assertEqual({error, Reason}, ml_cluster:encode([1], default)),
+    ?assertEqual(1, lists:sum([calls(Peer) || Peer <- Peers])),
+    [behave(Peer, normal) || Peer <- Peers],
+    ?assertEqual(
+        {error, {unknown_model, <<"nowhere">>}}, ml_cluster:encode([<<"a">>], <<"nowhere">>)
+    ),
+    ?assertMatch({error, {bad_argument, texts, _}}, ml_cluster:encode([<<"a">> | <<"b">>], default)),
+    ?assertMatch({error, {bad_argument, texts, _}}, ml_cluster:encode(<<"a">>, default)).
+
+the_deadline_holds(Config) ->
+    [Peer] = cluster(["w1"], [], Config),
+    behave(Peer, {slow, 5000}),
+    {Micros, Result} = timer:tc(fun() ->
+        ml_cluster:encode([<<"a">>], default, #{timeout_ms => 200})
+    end),
+    ?assertEqual({error, deadline_exceeded}, Result),
+    ?assert(Micros < 1000000).
+
+a_caller_that_goes_cancels(Config) ->
+    [{_, Node} = Peer] = cluster(["w1"], [], Config),
+    behave(Peer, {slow, 60000}),
+    Caller = spawn(fun() -> ml_cluster:encode([<<"a">>], default) end),
+    until(fun() -> in_flight(Node) =:= 1 end),
+    exit(Caller, kill),
+    until(fun() -> in_flight(Node) =:= 0 end).
+
+in_flight(Node) ->
+    [N] = [N || #{node := M, in_flight := N} <- ml_cluster:workers(), M =:= Node],
+    N.
+
+a_worker_comes_back(Config) ->
+    [{_, Node} = Peer] = cluster(["w1"], [], Config),
+    os:cmd("kill -KILL " ++ ml_cluster_test_nodes:os_pid(Peer)),
+    until(fun() -> state(Node) =/= up end),
+    ?assertMatch({error, _}, ml_cluster:encode([<<"a">>], default)),
+    until(fun() -> not lists:member(Node, nodes(connected)) end),
+    {_, Node} = worker("w1", Config),
+    until(fun() -> state(Node) =:= up end),
+    ?assertMatch({ok, _}, ml_cluster:encode([<<"a">>], default)).
+
+%% ---- At run time ----
+
+workers_are_added_and_removed(Config) ->
+    [{_, First}] = cluster(["worker1"], [], Config),
+    {_, Second} = worker("worker2", Config),
+    ok = ml_cluster:add_worker(Second),
+    until(fun() -> up() =:= lists:sort([First, Second]) end),
+    ok = ml_cluster:remove_worker(First),
+    ?assertEqual([Second], up()),
+    ?assertEqual({error, not_found}, ml_cluster:remove_worker(First)),
+    %% Its prefix does not bring it back.
+    erlang:disconnect_node(First),
+    true = net_kernel:connect_node(First),
+    ?assertEqual(unknown, state(First)),
+    ok = ml_cluster:add_worker(First),
+    until(fun() -> state(First) =:= up end),
+    ?assertMatch({error, {bad_argument, node, _}}, ml_cluster:add_worker('no host')),
+    ?assertMatch({error, {bad_argument, node, _}}, ml_cluster:add_worker(7)).
+
+drained_by_the_operator(Config) ->
+    [{_, Node} | _] = cluster(["w1", "w2"], [], Config),
+    ok = ml_cluster:drain_worker(Node),
+    until(fun() -> state(Node) =:= draining end),
+    ?assertEqual({error, not_found}, ml_cluster:drain_worker('worker9@nowhere.example')),
+    ok = ml_cluster:add_worker(Node),
+    until(fun() -> state(Node) =:= up end).
+
+%% ---- What is asked for, and of whom ----
+
+one_answer_has_one_model(Config) ->
+    [Odd | Others] = cluster(["w1", "w2", "w3"], [], Config),
+    behave(Odd, {model_id, <<"x">>}),
+    [behave(Peer, {model_id, <<"y">>}) || Peer <- Others],
+    Texts = [integer_to_binary(I) || I <- lists:seq(1, 30)],
+    {ok, #{embeddings := Vectors, model_id := Id, nodes := Nodes}} =
+        ml_cluster:encode_parallel(Texts, default, #{}),
+    ?assertEqual([vector(Text) || Text <- Texts], Vectors),
+    ?assertEqual(<<"y">>, Id),
+    ?assertEqual([], Nodes -- [Node || {_, Node} <- Others]).
+
+options_that_a_worker_does_not_name(Config) ->
+    {Peer, Old} = worker("w1", Config),
+    ok = peer:call(Peer, persistent_term, put, [{ml_worker, opts}, []]),
+    start([{workers, [Old]}]),
+    until(fun() -> state(Old) =:= up end),
+    ?assertMatch(
+        {ok, #{embeddings := [_]}}, ml_cluster:encode([<<"a">>], default, #{priority => bulk})
+    ),
+    ?assertMatch(
+        {error, {bad_argument, dimensions, _}},
+        ml_cluster:encode([<<"a">>], default, [{dimensions, 7}])
+    ).
+
+large_calls_go_in_pieces(Config) ->
+    Peers = cluster(["w1", "w2"], [{limits, #{piece_texts => 10}}], Config),
+    Texts = [integer_to_binary(I) || I <- lists:seq(1, 95)],
+    {ok, #{embeddings := Vectors, tokens := Tokens}} =
+        ml_cluster:encode(Texts, default, #{usage => true}),
+    ?assertEqual([vector(Text) || Text <- Texts], Vectors),
+    ?assertEqual(95, length(Tokens)),
+    ?assertEqual(10, lists:sum([calls(Peer) || Peer <- Peers])).
+
+the_consistent_strategy_keeps_a_texts_worker(Config) ->
+    Peers = cluster(["w1", "w2", "w3"], [{strategy, consistent}], Config),
+    Where = fun() ->
+        [begin {ok, #{nodes := [N]}} = ml_cluster:encode([integer_to_binary(I)], default), N end
+         || I <- lists:seq(1, 60)]
+    end,
+    Before = Where(),
+    ?assertEqual(Before, Where()),
+    {_, Gone} = hd(Peers),
+    ok = ml_cluster:remove_worker(Gone),
+    [?assertEqual(B, A) || {B, A} <- lists:zip(Before, Where()), B =/= Gone],
+    Texts = [integer_to_binary(I) || I <- lists:seq(1, 60)],
+    {ok, #{embeddings := Vectors}} = ml_cluster:encode(Texts, default),
+    ?assertEqual([vector(Text) || Text <- Texts], Vectors).
+
+%% ---- The application ----
+
+the_application_stops_and_starts(Config) ->
+    [{_, Node}] = cluster(["w1"], [], Config),
+    ok = application:stop(ml_cluster),
+    ?assertEqual({error, not_started}, ml_cluster:encode([<<"a">>], default)),
+    ?assertEqual([], ml_cluster:workers()),
+    start([{workers, [Node]}]),
+    until(fun() -> up() =:= [Node] end).
+
+wrong_configuration_stops_the_start(_) ->
+    {error, {ml_cluster, {{bad_config, Key, _, Got}, _}}} =
+        ml_cluster_test_nodes:configure([{retries, many}]),
+    ?assertEqual({retries, many}, {Key, Got}).

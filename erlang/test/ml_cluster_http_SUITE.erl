@@ -1,0 +1,331 @@
+%% The front's HTTP face over real sockets, and the local worker, against nodes that play the worker.
+-module(ml_cluster_http_SUITE).
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+-compile([export_all, nowarn_export_all]).
+
+-import(ml_cluster_test_nodes, [until/1, behave/2]).
+
+all() ->
+    [
+        infer_answers_as_the_contract_says,
+        parallel_answers_in_order,
+        cluster_shows_online_and_offline,
+        metrics_as_json_and_as_text,
+        health_follows_the_workers,
+        wrong_requests_get_their_status,
+        workers_failures_get_their_status,
+        hostile_framing_is_refused,
+        a_slow_body_is_cut,
+        a_chunked_body_is_read,
+        pipelined_requests_are_answered_in_order,
+        a_client_that_hangs_up_cancels,
+        keys_guard_all_but_health,
+        openai_clients_get_their_dialect,
+        a_worker_without_formats_is_served,
+        the_local_worker_is_the_last_resort,
+        without_http
+    ].
+
+suite() -> [{timetrap, {seconds, 60}}].
+
+init_per_suite(Config) ->
+    ok = ml_cluster_test_nodes:distribute(),
+    [{double, ml_cluster_test_nodes:compile_double(Config)} | Config].
+
+end_per_suite(_) -> application:stop(ml_cluster).
+
+end_per_testcase(_, Config) ->
+    _ = application:stop(ml_cluster),
+    Config.
+
+%% ---- Helpers ----
+
+cluster(Bases, Env, Config) ->
+    Peers = [ml_cluster_test_nodes:start(Base, ?config(double, Config)) || Base <- Bases],
+    Nodes = [Node || {_, Node} <- Peers],
+    {ok, _} = ml_cluster_test_nodes:configure([{workers, Nodes}, {http, #{port => 0}} | Env]),
+    until(fun() -> ml_cluster_table:up(remote) =:= lists:sort(Nodes) end),
+    Peers.
+
+connect() ->
+    {ok, Socket} = gen_tcp:connect(
+        {127, 0, 0, 1}, ml_cluster_mochiweb:port(), [binary, {active, false}]
+    ),
+    Socket.
+
+%% One request on a connection of its own: {Status, Headers, Body}.
+request(Method, Path, Headers, Body) ->
+    raw([
+        Method, " ", Path, " HTTP/1.1\r\nhost: x\r\nconnection: close\r\n",
+        [[Key, ": ", Value, "\r\n"] || {Key, Value} <- Headers],
+        ["content-length: " ++ integer_to_list(iolist_size(Body)) ++ "\r\n" || Method =:= "POST"],
+        "\r\n", Body
+    ]).
+
+raw(Bytes) ->
+    Socket = connect(),
+    ok = gen_tcp:send(Socket, Bytes),
+    parsed(read_all(Socket, <<>>)).
+
+read_all(Socket, Read) ->
+    case gen_tcp:recv(Socket, 0, 10000) of
+        {ok, More} -> read_all(Socket, <<Read/binary, More/binary>>);
+        {error, _} -> gen_tcp:close(Socket), Read
+    end.
+
+parsed(<<>>) -> closed;
+parsed(<<"HTTP/1.1 ", Status:3/binary, Rest/binary>>) ->
+    [Head, Body] = binary:split(Rest, <<"\r\n\r\n">>),
+    Lines = tl(binary:split(Head, <<"\r\n">>, [global])),
+    Headers = [
+        {string:lowercase(Key), Value}
+     || Line <- Lines, [Key, Value] <- [binary:split(Line, <<": ">>)]
+    ],
+    {binary_to_integer(Status), Headers, Body}.
+
+post(Path, Body) -> post(Path, [], Body).
+post(Path, Headers, Body) -> json(request("POST", Path, Headers, Body)).
+fetch(Path) -> json(request("GET", Path, [], "")).
+
+json({Status, _, Body}) ->
+    {ok, Value} = ml_cluster_json:decode(Body),
+    {Status, Value}.
+
+reason({Status, #{<<"error">> := #{<<"reason">> := Reason, <<"message">> := Message}}}) when
+    is_binary(Message)
+->
+    {Status, Reason}.
+
+vector(Text) -> [erlang:crc32(Text) / 1.0, byte_size(Text) / 1.0].
+
+same(Expected, Vectors) ->
+    ?assertEqual(Expected, [[float(X) || X <- V] || V <- Vectors]).
+
+%% ---- Routes ----
+
+infer_answers_as_the_contract_says(Config) ->
+    [{_, Node}] = cluster(["w1"], [], Config),
+    {200, Reply} = post("/infer", <<"{\"texts\": [\"a\", \"\\u00e9\", \"ü\"], \"model\": null}"/utf8>>),
+    ?assertEqual([<<"cached">>, <<"embeddings">>, <<"node">>], lists:sort(maps:keys(Reply))),
+    #{<<"embeddings">> := Vectors, <<"node">> := Name, <<"cached">> := 0} = Reply,
+    same([vector(<<"a">>), vector(<<"é"/utf8>>), vector(<<"ü"/utf8>>)], Vectors),
+    ?assertEqual(atom_to_binary(Node), Name),
+    ?assertMatch({200, #{<<"embeddings">> := []}}, post("/infer", "{\"texts\":[]}")).
+
+parallel_answers_in_order(Config) ->
+    [First | _] = cluster(["w1", "w2"], [], Config),
+    behave(First, {slow, 200}),
+    Texts = [integer_to_binary(I) || I <- lists:seq(1, 50)],
+    {200, #{<<"embeddings">> := Vectors, <<"nodes_used">> := 2}} =
+        post("/infer/parallel", ml_cluster_json:encode(#{texts => Texts})),
+    same([vector(Text) || Text <- Texts], Vectors).
+
+cluster_shows_online_and_offline(Config) ->
+    [{_, Up}] = cluster(["w1"], [], Config),
+    ok = ml_cluster:add_worker('worker9@127.0.0.1'),
+    until(fun() ->
+        [resting] =:= [S || #{node := 'worker9@127.0.0.1', state := S} <- ml_cluster:workers()]
+    end),
+    {200, #{<<"this_node">> := _, <<"total_nodes">> := Total, <<"gpu_nodes">> := Nodes}} =
+        fetch("/cluster"),
+    ?assert(Total >= 1),
+    Name = atom_to_binary(Up),
+    ?assertMatch(
+        [
+            #{<<"node">> := Name, <<"status">> := <<"online">>, <<"model">> := #{},
+              <<"memory">> := #{}, <<"cache">> := #{}},
+            #{<<"node">> := <<"worker9@127.0.0.1">>, <<"status">> := <<"offline">>, <<"error">> := _}
+        ],
+        lists:sort(fun(#{<<"status">> := A}, _) -> A =:= <<"online">> end, Nodes)
+    ).
+
+metrics_as_json_and_as_text(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {200, Before} = fetch("/metrics"),
+    {200, _} = post("/infer", "{\"texts\":[\"a\"]}"),
+    {200, After} = fetch("/metrics"),
+    Total = fun(#{<<"requests">> := #{<<"total">> := T}}) -> T end,
+    Distributed = fun(#{<<"requests">> := #{<<"distributed">> := D}}) -> D end,
+    ?assertEqual(1, Total(After) - Total(Before)),
+    ?assertEqual(1, Distributed(After) - Distributed(Before)),
+    ?assertMatch(#{<<"cluster">> := #{<<"nodes">> := 1, <<"node_selector_count">> := _}}, After),
+    {200, Headers, Text} = request("GET", "/metrics", [{"accept", "text/plain;version=0.0.4"}], ""),
+    ?assertMatch({_, <<"text/plain", _/binary>>}, lists:keyfind(<<"content-type">>, 1, Headers)),
+    ?assertNotEqual(nomatch, binary:match(Text, <<"ml_cluster_http_request_seconds_bucket{route=\"/infer\",le=\"+Inf\"}">>)).
+
+health_follows_the_workers(Config) ->
+    [{_, Node}] = cluster(["w1"], [], Config),
+    ?assertMatch({200, #{<<"status">> := <<"ok">>}}, fetch("/health")),
+    ok = ml_cluster:remove_worker(Node),
+    ?assertEqual({503, <<"no_workers">>}, reason(fetch("/health"))),
+    ?assertEqual({503, <<"no_workers">>}, reason(post("/infer", "{\"texts\":[\"a\"]}"))),
+    ?assertEqual({503, <<"no_workers">>}, reason(post("/infer/parallel", "{\"texts\":[]}"))).
+
+wrong_requests_get_their_status(Config) ->
+    _ = cluster(["w1"], [{limits, #{body_bytes => 10000, texts => 10}}], Config),
+    Deep = [lists:duplicate(100, "["), lists:duplicate(100, "]")],
+    [
+        ?assertEqual({Body, {Status, Reason}}, {Body, reason(post("/infer", Body))})
+     || {Status, Reason, Body} <- [
+            {400, <<"malformed">>, ""},
+            {400, <<"malformed">>, "{"},
+            {400, <<"malformed">>, "{\"texts\":[\"a\"]} x"},
+            {400, <<"malformed">>, "[1]"},
+            {400, <<"malformed">>, [<<"{\"texts\":[\"">>, 255, <<"\"]}">>]},
+            {400, <<"malformed">>, <<"{\"texts\":[\"\\ud800\"]}">>},
+            {400, <<"malformed">>, ["{\"texts\":", Deep, "}"]},
+            {400, <<"malformed">>, ["{\"texts\":[", lists:duplicate(5000, "9"), "]}"]},
+            {400, <<"malformed">>, "{\"texts\":[\"a\"],\"texts\":[\"b\"]}"},
+            {422, <<"bad_argument">>, "{}"},
+            {422, <<"bad_argument">>, "{\"texts\":\"a\"}"},
+            {422, <<"bad_argument">>, "{\"texts\":[1]}"},
+            {422, <<"bad_argument">>, "{\"texts\":[\"a\",null]}"},
+            {422, <<"bad_argument">>, "{\"texts\":[\"a\"],\"model\":7}"},
+            {422, <<"bad_argument">>, "{\"texts\":[\"a\"],\"modle\":\"x\"}"},
+            {404, <<"unknown_model">>, "{\"texts\":[\"a\"],\"model\":\"nowhere\"}"},
+            {413, <<"too_large">>, ["{\"texts\":[\"", lists:duplicate(20000, "a"), "\"]}"]},
+            {413, <<"too_large">>, ["{\"texts\":[", lists:join(",", lists:duplicate(11, "\"a\"")), "]}"]}
+        ]
+    ],
+    ?assertEqual({404, <<"not_found">>}, reason(fetch("/nothing"))),
+    ?assertEqual({404, <<"not_found">>}, reason(fetch("/infer/../etc"))),
+    {405, Headers, _} = request("GET", "/infer", [], ""),
+    ?assertEqual({<<"allow">>, <<"POST">>}, lists:keyfind(<<"allow">>, 1, Headers)),
+    ?assertEqual(
+        {400, <<"malformed">>},
+        reason(post("/infer", [{"x-timeout-ms", "soon"}], "{\"texts\":[\"a\"]}"))
+    ).
+
+workers_failures_get_their_status(Config) ->
+    [Peer] = cluster(["w1"], [], Config),
+    Body = "{\"texts\":[\"a\"]}",
+    behave(Peer, {raise_in, encode, {overloaded, 2500}}),
+    {429, Headers, _} = request("POST", "/infer", [], Body),
+    ?assertEqual({<<"retry-after">>, <<"3">>}, lists:keyfind(<<"retry-after">>, 1, Headers)),
+    behave(Peer, {slow, 5000}),
+    ?assertEqual({504, <<"deadline_exceeded">>}, reason(post("/infer", [{"x-timeout-ms", "100"}], Body))),
+    behave(Peer, {raise_in, encode, {model_failed, <<"m">>, <<"not finite">>}}),
+    ?assertEqual({500, <<"model_failed">>}, reason(post("/infer", Body))),
+    behave(Peer, {raise_in, encode, {bad_argument, <<"texts">>, <<"element 1">>}}),
+    ?assertEqual({422, <<"bad_argument">>}, reason(post("/infer", Body))),
+    behave(Peer, bad_reply),
+    ?assertEqual({500, <<"worker_failed">>}, reason(post("/infer", Body))).
+
+%% ---- Sockets ----
+
+hostile_framing_is_refused(Config) ->
+    _ = cluster(["w1"], [], Config),
+    Head = "POST /infer HTTP/1.1\r\nhost: x\r\n",
+    Bad = fun(Rest) -> {Status, _, _} = raw([Head, Rest]), Status end,
+    ?assertEqual(400, Bad("content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
+    ?assertEqual(400, Bad("content-length: 5\r\ncontent-length: 6\r\n\r\nhello")),
+    ?assertEqual(400, Bad("content-length: -1\r\n\r\n")),
+    ?assertEqual(400, Bad("transfer-encoding: gzip\r\n\r\n")),
+    ?assertEqual(400, Bad("transfer-encoding: chunked\r\n\r\nzz\r\n")),
+    ?assertEqual(400, Bad("transfer-encoding: chunked\r\n\r\n3\r\nabcdef\r\n")),
+    ?assertEqual(413, Bad("transfer-encoding: chunked\r\n\r\nffffffff\r\n")),
+    ?assertEqual(413, Bad("content-length: 99999999999\r\n\r\n")),
+    ?assertEqual(400, Bad([lists:duplicate(5000, "x: y\r\n"), "\r\n"])),
+    {200, _} = fetch("/health").
+
+a_slow_body_is_cut(Config) ->
+    _ = cluster(["w1"], [{limits, #{body_timeout_ms => 300}}], Config),
+    {408, _, _} = raw("POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"),
+    {408, _, _} = raw("POST /infer HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{").
+
+a_chunked_body_is_read(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {200, _, _} = raw([
+        "POST /infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+        "9\r\n{\"texts\":\r\n6;x=y\r\n[\"a\"]}\r\n0\r\ntrailer: z\r\n\r\n"
+    ]).
+
+pipelined_requests_are_answered_in_order(Config) ->
+    [Peer] = cluster(["w1"], [], Config),
+    behave(Peer, {slow, 100}),
+    Body = "{\"texts\":[\"a\"]}",
+    Infer = ["POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n"],
+    Socket = connect(),
+    ok = gen_tcp:send(Socket, [Infer, "\r\n", Body, Infer, "connection: close\r\n\r\n", Body]),
+    Answer = read_all(Socket, <<>>),
+    ?assertEqual(2, length(binary:matches(Answer, <<"HTTP/1.1 200 OK">>))).
+
+a_client_that_hangs_up_cancels(Config) ->
+    [{_, Node} = Peer] = cluster(["w1"], [], Config),
+    behave(Peer, {slow, 60000}),
+    Socket = connect(),
+    ok = gen_tcp:send(Socket, "POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n\r\n{\"texts\":[\"a\"]}"),
+    InFlight = fun() -> hd([N || #{node := M, in_flight := N} <- ml_cluster:workers(), M =:= Node]) end,
+    until(fun() -> InFlight() =:= 1 end),
+    ok = gen_tcp:close(Socket),
+    until(fun() -> InFlight() =:= 0 end).
+
+keys_guard_all_but_health(Config) ->
+    File = filename:join(?config(priv_dir, Config), "keys"),
+    ok = file:write_file(File, "# ours\nsecret-1\n\nsecret-2\n"),
+    _ = cluster(["w1"], [{api_keys_file, File}], Config),
+    ?assertEqual({401, <<"unauthorized">>}, reason(fetch("/cluster"))),
+    ?assertMatch({401, _, _}, request("GET", "/cluster", [{"authorization", "Bearer no"}], "")),
+    ?assertMatch({200, _, _}, request("GET", "/cluster", [{"authorization", "Bearer secret-2"}], "")),
+    ?assertMatch({200, _}, fetch("/health")).
+
+openai_clients_get_their_dialect(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {200, #{<<"object">> := <<"list">>, <<"data">> := Data, <<"usage">> := Usage}} =
+        post("/v1/embeddings", "{\"input\":[\"a\",\"b\"],\"model\":\"default\",\"user\":\"u\"}"),
+    same([vector(<<"a">>), vector(<<"b">>)], [V || #{<<"embedding">> := V} <- Data]),
+    ?assertEqual(#{<<"prompt_tokens">> => 6, <<"total_tokens">> => 6}, Usage),
+    {200, #{<<"data">> := [#{<<"embedding">> := Base64}]}} =
+        post("/v1/embeddings", "{\"input\":\"a\",\"model\":\"default\",\"encoding_format\":\"base64\"}"),
+    ?assertMatch(<<_:64>>, base64:decode(Base64)),
+    Code = fun(Body) ->
+        {Status, #{<<"error">> := #{<<"code">> := C, <<"type">> := _, <<"param">> := _}}} =
+            post("/v1/embeddings", Body),
+        {Status, C}
+    end,
+    ?assertEqual({400, <<"bad_argument">>}, Code("{\"input\":[],\"model\":\"default\"}")),
+    ?assertEqual({400, <<"bad_argument">>}, Code("{\"input\":[[1,2]],\"model\":\"default\"}")),
+    ?assertEqual({404, <<"model_not_found">>}, Code("{\"input\":\"a\",\"model\":\"nowhere\"}")),
+    {200, #{<<"data">> := Models}} = fetch("/v1/models"),
+    ?assertEqual(
+        [<<"all-MiniLM-L6-v2">>, <<"default">>], lists:sort([Id || #{<<"id">> := Id} <- Models])
+    ).
+
+a_worker_without_formats_is_served(Config) ->
+    {Peer, Node} = ml_cluster_test_nodes:start("w1", ?config(double, Config)),
+    ok = peer:call(Peer, persistent_term, put, [{ml_worker, opts}, []]),
+    {ok, _} = ml_cluster_test_nodes:configure([{workers, [Node]}, {http, [{port, 0}]}]),
+    until(fun() -> ml_cluster_table:up(remote) =:= [Node] end),
+    {200, #{<<"embeddings">> := Vectors}} = post("/infer", "{\"texts\":[\"a\"]}"),
+    same([vector(<<"a">>)], Vectors).
+
+%% ---- The local worker ----
+
+the_local_worker_is_the_last_resort(Config) ->
+    Program = filename:join(?config(data_dir, Config), "local_worker.sh"),
+    Local = #{program => Program, args => [?config(double, Config)]},
+    [{_, Remote}] = cluster(["w1"], [{local_worker, Local}], Config),
+    until(fun() -> length(ml_cluster_table:up(local)) =:= 1 end),
+    [Node] = ml_cluster_table:up(local),
+    ?assertMatch({ok, #{nodes := [Remote]}}, ml_cluster:encode([<<"a">>], default)),
+    #{requests := #{local_fallback := Before}} = ml_cluster:metrics(),
+    ok = ml_cluster:remove_worker(Remote),
+    {200, #{<<"node">> := Name}} = post("/infer", "{\"texts\":[\"a\"]}"),
+    ?assertEqual(atom_to_binary(Node), Name),
+    #{requests := #{local_fallback := After}} = ml_cluster:metrics(),
+    ?assertEqual(1, After - Before),
+    %% It is started again when it ends, and ends with us.
+    _ = erpc:cast(Node, erlang, halt, []),
+    until(fun() -> ml_cluster_table:up(local) =:= [] end),
+    until(fun() -> ml_cluster_table:up(local) =:= [Node] end),
+    ok = application:stop(ml_cluster),
+    until(fun() -> not lists:member(Node, nodes(connected)) end).
+
+without_http(_) ->
+    {ok, _} = ml_cluster_test_nodes:configure([{http, false}]),
+    ?assertEqual(undefined, whereis(ml_cluster_mochiweb)),
+    ?assertMatch(
+        {error, {ml_cluster, {{bad_config, {http, ip}, _, _}, _}}},
+        ml_cluster_test_nodes:configure([{http, #{ip => "0.0.0.0"}}])
+    ).

@@ -1,0 +1,1 @@
+../ml_cluster_SUITE_data/ml_worker.erl

@@ -1,0 +1,60 @@
+%% Nodes for the Common Test suites: this node made a distributed one, and hidden peers that answer
+%% for ml_worker. Names carry the OS process, so that two runs on one machine do not meet.
+-module(ml_cluster_test_nodes).
+
+-export([distribute/0, name/1, start/2, start/3, os_pid/1, behave/2, configure/1]).
+-export([until/1, until/2, compile_double/1]).
+
+distribute() ->
+    _ = os:cmd("epmd -daemon"),
+    case net_kernel:start([name("ct"), longnames]) of
+        {ok, _} -> ok;
+        {error, {already_started, _}} -> ok
+    end,
+    true = erlang:set_cookie(node(), ml_cluster_ct),
+    ok.
+
+name(Base) -> list_to_atom(Base ++ "_" ++ os:getpid() ++ "@127.0.0.1").
+
+%% The double is compiled into the suite's private folder: the front's own code path must not hold
+%% a module ml_worker.
+compile_double(Config) ->
+    Source = filename:join(proplists:get_value(data_dir, Config), "ml_worker.erl"),
+    Out = proplists:get_value(priv_dir, Config),
+    {ok, ml_worker} = compile:file(Source, [{outdir, Out}, report_errors]),
+    _ = code:purge(ml_worker),
+    Out.
+
+start(Base, Dir) -> start(Base, Dir, ["-hidden"]).
+
+start(Base, Dir, Args) ->
+    {ok, Peer, Node} = peer:start_link(#{
+        name => list_to_atom(Base ++ "_" ++ os:getpid()),
+        host => "127.0.0.1",
+        longnames => true,
+        connection => standard_io,
+        args => ["-setcookie", "ml_cluster_ct", "-pa", Dir, "-kernel", "dist_auto_connect", "never"
+                 | Args]
+    }),
+    {Peer, Node}.
+
+os_pid({Peer, _}) -> peer:call(Peer, os, getpid, []).
+
+behave({Peer, _}, Behaviour) -> ok = peer:call(Peer, ml_worker, behave, [Behaviour]).
+
+%% The application, started afresh with this environment.
+configure(Env) ->
+    _ = application:stop(ml_cluster),
+    _ = application:unload(ml_cluster),
+    ok = application:load(ml_cluster),
+    [ok = application:set_env(ml_cluster, Key, Value) || {Key, Value} <- Env],
+    application:ensure_all_started(ml_cluster).
+
+until(Condition) -> until(Condition, 10000).
+
+until(Condition, Left) when Left =< 0 -> error({never, Condition});
+until(Condition, Left) ->
+    case Condition() of
+        true -> ok;
+        false -> timer:sleep(20), until(Condition, Left - 20)
+    end.
