@@ -110,7 +110,7 @@ heaviest(Key, [First | Rest]) ->
     ),
     Member.
 
-weight(Key, #member{hash = Hash}) -> erlang:phash2([Key | Hash], 1 bsl 32).
+weight(Key, #member{hash = Hash}) -> erlang:phash2({Key, Hash}, 1 bsl 32).
 
 first({}) -> none;
 first(Members) -> {ok, element(1, Members)}.

@@ -116,10 +116,10 @@ parse(Library, Text) ->
     end.
 
 parse_with(jiffy, Text) ->
-    from_jiffy(jiffy:decode(Text, [copy_strings]));
+    from_jiffy(call(jiffy, decode, [Text, [copy_strings]]));
 parse_with(json, Text) ->
     Decoders = #{object_finish => fun(Pairs, Outer) -> {object(Pairs), Outer} end},
-    case otp_json(decode, [Text, ok, Decoders]) of
+    case call(json, decode, [Text, ok, Decoders]) of
         {Value, ok, Rest} -> only_blanks(Rest, Value)
     end.
 
@@ -141,8 +141,8 @@ object(Pairs) ->
         false -> throw({duplicate_key, Pairs})
     end.
 
-%% Not there before OTP 27; an indirect call keeps xref and Dialyzer of OTP 25 quiet about it.
-otp_json(Function, Args) -> apply(json, Function, Args).
+%% Neither is there on every node; an indirect call keeps xref and Dialyzer quiet about that.
+call(Library, Function, Args) -> apply(Library, Function, Args).
 
 %% ---- Encoding ----
 

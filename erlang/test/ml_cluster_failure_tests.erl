@@ -1,0 +1,40 @@
+-module(ml_cluster_failure_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+reasons_are_the_workers_own_test_() ->
+    [
+        ?_assertEqual(Expected, ml_cluster_failure:reason(Raised, n@h))
+     || {Raised, Expected} <- [
+            {{error, {exception, {overloaded, 5}, []}}, {overloaded, 5}},
+            {{error, {erpc, noconnection}}, {worker_lost, n@h}},
+            {{exit, {signal, noconnection}}, {worker_lost, n@h}},
+            {{error, {erpc, timeout}}, deadline_exceeded},
+            {{exit, {signal, killed}}, {worker_failed, n@h, killed}},
+            {{throw, ball}, {worker_failed, n@h, ball}}
+        ]
+    ].
+
+verdicts_test_() ->
+    [
+        ?_assertEqual(Verdict, ml_cluster_failure:verdict(Reason))
+     || {Verdict, Reason} <- [
+            {final, {bad_argument, texts, <<"x">>}},
+            {final, {too_large, texts, 2, 1}},
+            {final, {too_long, 1, 600, 512}},
+            {final, deadline_exceeded},
+            {refused, {overloaded, 1}},
+            {refused, {unknown_model, <<"m">>}},
+            {refused, undef},
+            {draining, draining},
+            {failed, {model_failed, <<"m">>, <<"x">>}},
+            {failed, {unhealthy, <<"x">>}},
+            {failed, {worker_lost, n@h}}
+        ]
+    ].
+
+the_most_telling_reason_is_given_test() ->
+    Final = fun ml_cluster_failure:final/1,
+    ?assertEqual({overloaded, 3}, Final([draining, {overloaded, 9}, {overloaded, 3}])),
+    ?assertEqual({worker_lost, a}, Final([{unknown_model, <<"m">>}, {worker_lost, a}])),
+    ?assertEqual({model_failed, m, x}, Final([{worker_lost, a}, {model_failed, m, x}])),
+    ?assertMatch({bad_argument, dimensions, _}, Final([{option_not_taken, dimensions}])).

@@ -1,1 +1,0 @@
-../ml_cluster_SUITE_data/ml_worker.erl
