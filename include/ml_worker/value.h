@@ -57,8 +57,11 @@ class Value {
   Storage storage_;
 };
 
-inline bool ValueTuple::operator==(const ValueTuple&) const = default;
-inline bool ValueMap::operator==(const ValueMap&) const = default;
+// Not defaulted: clang 14 (clang-tidy) crashes on a defaulted comparison of a recursive type.
+inline bool ValueTuple::operator==(const ValueTuple& other) const {
+  return elements == other.elements;
+}
+inline bool ValueMap::operator==(const ValueMap& other) const { return entries == other.entries; }
 
 /// `atom("ok")`, `tuple({atom("too_large"), "text", 5, 4})`, `map({{"hits", 3}})` (atom keys).
 inline Value atom(std::string name) { return Value(Atom{std::move(name)}); }
