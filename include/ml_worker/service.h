@@ -112,7 +112,8 @@ struct VectorsReply {
   std::optional<Fingerprint> fingerprint;
 };
 
-/// Receives the answer to one call, from any thread: exactly one call of one function.
+/// Receives the answer to one call, from any thread: exactly one call of one function. One that
+/// throws has not answered: failure() follows, once.
 class ReplySink {
  public:
   virtual ~ReplySink() = default;
@@ -143,6 +144,10 @@ struct ServiceOptions {
   std::size_t pending_bytes = std::size_t{512} << 20;  ///< their texts
   /// Alias to model name; `default` is always there.
   std::map<std::string, std::string> aliases;
+  /// A forward pass that takes longer is `unhealthy`.
+  std::chrono::milliseconds health_timeout{30000};
+  /// A health result younger than this is used again.
+  std::chrono::milliseconds health_max_age{5000};
 };
 
 class Service {
@@ -158,6 +163,7 @@ class Service {
   /// Queues the making of a request and its execution on the service's own threads. `make` turns
   /// what arrived into a Request (decoding must not cost the caller's thread); `bytes` is the size
   /// of what arrived. Never blocks; refusals reach the sink too (possibly before this returns).
+  /// The sink is not called with any lock held, nor by the device's thread.
   std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, std::size_t bytes,
                                    std::shared_ptr<ReplySink> sink);
 

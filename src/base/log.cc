@@ -92,8 +92,8 @@ std::string one_line(std::string_view value) {
 std::string text_line(Level level, std::string_view message, std::initializer_list<Field> fields) {
   std::string line = fmt::format("{} {:<7} {}", timestamp(), level_name(level), message);
   for (const Field& field : fields) {
-    line +=
-        fmt::format(" {}={}", field.key, one_line(displayable_utf8(field.value, field.value.size())));
+    line += fmt::format(" {}={}", field.key,
+                        one_line(displayable_utf8(field.value, field.value.size())));
   }
   return line;
 }

@@ -205,7 +205,7 @@ class Batcher::Impl {
   void run_batch(std::unique_lock<std::mutex>& lock) {
     Items items = front_part(queue_, sweep_is_due() ? queue_.size() : kWindow);
     lock.unlock();
-    const Unwanted unwanted = take_unwanted(items);
+    Unwanted unwanted = take_unwanted(items);
     Items batch = take_batch(items, options_.batch_tokens);
     lock.lock();
     queue_.splice(queue_.begin(), items);
@@ -214,8 +214,9 @@ class Batcher::Impl {
     refuse(unwanted.cancelled, errors::deadline_exceeded());
     refuse(unwanted.late, errors::deadline_exceeded());
     compute(batch);
-    // What an item owns may be much: freed before the lock is taken again.
+    // What items own is the callers' and may be much: freed without the lock.
     batch.clear();
+    unwanted = {};
     lock.lock();
   }
 

@@ -1,12 +1,13 @@
 #include "ml_worker/cache.h"
 
 #include <algorithm>
-#include <functional>
 #include <list>
 #include <mutex>
 #include <string>
 #include <unordered_map>
 #include <utility>
+
+#include "ml_worker/keyed_hash.h"
 
 namespace ml_worker {
 namespace {
@@ -131,19 +132,19 @@ VectorCache::Shard& VectorCache::shard_of(std::size_t hash) const {
 
 std::shared_ptr<const CachedVector> VectorCache::get(std::string_view key) {
   if (shards_.empty()) return nullptr;
-  const std::size_t hash = std::hash<std::string_view>{}(key);
+  const std::size_t hash = keyed_hash(key);
   return shard_of(hash).get({hash, key});
 }
 
 std::shared_ptr<const CachedVector> VectorCache::peek(std::string_view key) const {
   if (shards_.empty()) return nullptr;
-  const std::size_t hash = std::hash<std::string_view>{}(key);
+  const std::size_t hash = keyed_hash(key);
   return shard_of(hash).peek({hash, key});
 }
 
 void VectorCache::put(std::string_view key, std::shared_ptr<const CachedVector> vector) {
   if (shards_.empty()) return;
-  const std::size_t hash = std::hash<std::string_view>{}(key);
+  const std::size_t hash = keyed_hash(key);
   Shard& shard = shard_of(hash);
   const std::size_t bytes = bytes_of(key, *vector);
   if (bytes > shard.max_bytes) return;

@@ -1,0 +1,68 @@
+#include "service/admission.h"
+
+#include <utility>
+
+namespace ml_worker {
+
+Admission::Ticket::Ticket(std::shared_ptr<Admission> admission, std::size_t bytes, bool after_close)
+    : admission_(std::move(admission)),
+      bytes_(bytes),
+      untokenized_bytes_(bytes),
+      after_close_(after_close) {
+  admission_->untokenized_bytes_ += bytes;
+}
+
+Admission::Ticket::~Ticket() {
+  tokenized();
+  admission_->give_back(*this);
+}
+
+void Admission::Ticket::tokenized() {
+  admission_->untokenized_bytes_ -= untokenized_bytes_.exchange(0);
+}
+
+std::shared_ptr<Admission::Ticket> Admission::admit(std::size_t bytes) {
+  bool after_close = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!has_room(bytes)) return nullptr;
+    after_close = closed_;
+    ++(after_close ? after_close_ : before_close_);
+    bytes_ += bytes;
+  }
+  return std::make_shared<Ticket>(shared_from_this(), bytes, after_close);
+}
+
+bool Admission::has_room(std::size_t bytes) const {
+  const std::size_t calls = before_close_ + after_close_;
+  return calls < max_calls_ && (calls == 0 || bytes_ + bytes <= max_bytes_);
+}
+
+bool Admission::full() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_ >= max_bytes_ || before_close_ + after_close_ >= max_calls_;
+}
+
+void Admission::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+void Admission::wait_until_empty() {
+  std::unique_lock lock(mutex_);
+  emptied_.wait(lock, [this] { return before_close_ == 0; });
+}
+
+std::size_t Admission::pending_calls() const {
+  const std::lock_guard lock(mutex_);
+  return before_close_ + after_close_;
+}
+
+void Admission::give_back(const Ticket& ticket) {
+  const std::lock_guard lock(mutex_);
+  --(ticket.after_close() ? after_close_ : before_close_);
+  bytes_ -= ticket.bytes_;
+  if (before_close_ == 0) emptied_.notify_all();
+}
+
+}  // namespace ml_worker

@@ -1,0 +1,63 @@
+// One call from its arrival to its one answer.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "ml_worker/histogram.h"
+#include "ml_worker/service.h"
+#include "service/admission.h"
+
+namespace ml_worker {
+
+/// How calls ended, and how long their parts took.
+struct CallCounters {
+  std::atomic<std::uint64_t> total{0};
+  std::atomic<std::uint64_t> ok{0};
+  std::atomic<std::uint64_t> failed{0};
+  std::atomic<std::uint64_t> cancelled{0};
+  std::array<std::atomic<std::uint64_t>, 10> failures{};  ///< by ErrorKind
+  Histogram queue_us;     ///< waited: for a thread and for the device
+  Histogram tokenize_us;  ///< all texts of a call
+  Histogram compute_us;   ///< from its first batch to the end of its last
+  Histogram reply_us;     ///< in the sink
+};
+
+/// Answered or cancelled once, whichever comes first. May outlive the service: a caller keeps the
+/// handle as long as it likes.
+class Call : public CallHandle {
+ public:
+  /// `ticket`: none if the call was refused at the door.
+  Call(std::shared_ptr<CallCounters> counters, std::shared_ptr<Admission::Ticket> ticket,
+       std::shared_ptr<ReplySink> sink);
+
+  Clock::time_point arrival() const { return arrival_; }
+  /// Nobody has answered or cancelled it yet.
+  bool open() const { return state_ == State::open; }
+  bool cancelled() const { return state_ == State::cancelled; }
+  void cancel() override;
+
+  /// Runs `write` (which calls one function of the sink) if the call is still open. Takes the time
+  /// that a reply takes: not for the device thread.
+  void answer(const std::function<void(ReplySink&)>& write);
+  void answer(const Value& value);
+  void fail(const Error& error);
+
+ private:
+  enum class State { open, answered, cancelled };
+  bool leave_open(State next);
+  void write_contained(const std::function<void(ReplySink&)>& write);
+  void count(const Error& error);
+  void release();
+
+  const Clock::time_point arrival_ = Clock::now();
+  const std::shared_ptr<CallCounters> counters_;
+  std::atomic<State> state_{State::open};
+  // Both belong to whoever moved `state_` away from open.
+  std::shared_ptr<Admission::Ticket> ticket_;
+  std::shared_ptr<ReplySink> sink_;
+};
+
+}  // namespace ml_worker

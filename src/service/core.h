@@ -1,0 +1,45 @@
+// What the parts of the service share.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "ml_worker/batching.h"
+#include "ml_worker/cache.h"
+#include "ml_worker/service.h"
+#include "service/admission.h"
+#include "service/call.h"
+#include "service/call_threads.h"
+#include "service/health.h"
+#include "service/in_flight.h"
+#include "service/models.h"
+
+namespace ml_worker {
+
+/// Members stand in the order in which they depend on each other; Service::Impl stops the threads
+/// before any of them goes.
+struct Core {
+  Core(ServiceOptions service_options, std::vector<std::shared_ptr<Encoder>> loaded)
+      : options(std::move(service_options)),
+        models(std::move(loaded), options.aliases),
+        cache(options.cache_bytes),
+        in_flight(cache),
+        admission(std::make_shared<Admission>(options.pending_calls, options.pending_bytes)),
+        threads(options.tokenizer_threads),
+        batcher(options.batching),
+        health(batcher, models, threads, {options.health_timeout, options.health_max_age}) {}
+
+  const ServiceOptions options;
+  const Clock::time_point started = Clock::now();
+  const ModelTable models;
+  VectorCache cache;
+  InFlight in_flight;
+  const std::shared_ptr<Admission> admission;
+  const std::shared_ptr<CallCounters> counters = std::make_shared<CallCounters>();
+  CallThreads threads;
+  Batcher batcher;
+  HealthCheck health;
+};
+
+}  // namespace ml_worker

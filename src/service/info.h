@@ -1,0 +1,15 @@
+// The values that info(), models() and metrics() answer. Every number in them is finite.
+#pragma once
+
+#include "ml_worker/value.h"
+#include "service/core.h"
+
+namespace ml_worker {
+
+Value info_value(const Core& core);
+Value models_value(const Core& core);
+/// Histograms as `#{count, sum, buckets => [{UpTo, Count}]}`: the values of a bucket are at most
+/// UpTo and above the UpTo before it; empty buckets at the end are left out.
+Value metrics_value(const Core& core);
+
+}  // namespace ml_worker

@@ -1,0 +1,90 @@
+// The life of one encode or predict call.
+//
+// start() runs on a call thread: it looks every text up in the cache, tokenizes the others, joins
+// those that are being computed already and submits the rest. Then vectors arrive on the device
+// thread, in any order; the last one posts finish() to a call thread, the first failure posts the
+// failure. Equal texts of one call are one text with several places.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ml_worker/service.h"
+#include "service/admission.h"
+#include "service/call.h"
+#include "service/core.h"
+#include "service/in_flight.h"
+#include "service/vectors.h"
+
+namespace ml_worker {
+
+class VectorsCall : public TextWaiter, public std::enable_shared_from_this<VectorsCall> {
+ public:
+  enum class Kind { encode, predict, predict_single };
+
+  VectorsCall(Core& core, std::shared_ptr<Call> call, Kind kind, std::string model,
+              EncodeOptions options);
+
+  /// `ticket` is told when the texts are tokenized. Returns without waiting for the device.
+  void start(const std::vector<std::string>& texts, Admission::Ticket& ticket);
+
+  Interest interest(Clock::time_point now) const override;
+  void text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
+                  const ForwardTimes& times) override;
+  void text_failed(const Error& error) override;
+
+ private:
+  /// A text that is not in the cache.
+  struct Missing {
+    std::size_t slot;
+    std::string key;
+    Tokens tokens;
+  };
+
+  /// What no other call computes yet.
+  struct Created {
+    std::vector<std::shared_ptr<InFlight::Computation>> computations;
+    std::vector<WorkItem> items;
+  };
+
+  std::optional<Error> prepare();
+  std::vector<Missing> look_up(const std::vector<std::string>& texts);
+  bool tokenize(const std::vector<std::string>& texts, std::vector<Missing>& missing);
+  std::optional<Error> first_too_long(const std::vector<Missing>& missing) const;
+  void compute(std::vector<Missing> missing);
+  Created join(std::vector<Missing> missing);
+  WorkItem make_item(std::shared_ptr<InFlight::Computation> computation, Tokens tokens) const;
+  bool vector_arrived();
+  void finish();
+  VectorsReply make_reply();
+  CallTimings timings() const;
+
+  Core& core_;
+  const std::shared_ptr<Call> call_;
+  const Kind kind_;
+  const std::string model_name_;
+  const EncodeOptions options_;
+  const std::optional<Clock::time_point> deadline_;
+  std::shared_ptr<Encoder> model_;
+  VectorShape shape_;
+
+  /// The element with the same text that comes first; vectors stand there until finish().
+  std::vector<std::size_t> first_equal_;
+  std::vector<std::shared_ptr<const CachedVector>> vectors_;
+  std::size_t cached_ = 0;
+  /// Vectors that are missing, and one for start() itself: whoever takes the last one finishes.
+  std::atomic<std::size_t> missing_{1};
+  std::atomic<bool> failed_{false};
+
+  Clock::time_point begun_;      ///< picked up by a call thread
+  Clock::time_point submitted_;  ///< given to the batcher
+  std::chrono::microseconds tokenize_time_{0};
+  mutable std::mutex times_mutex_;
+  std::optional<ForwardTimes> computed_;  ///< first start and last end; by times_mutex_
+};
+
+}  // namespace ml_worker
