@@ -69,7 +69,9 @@ inline Value tuple(std::vector<Value> elements) { return Value(ValueTuple{std::m
 inline Value map(std::vector<std::pair<std::string, Value>> entries) {
   ValueMap result;
   result.entries.reserve(entries.size());
-  for (auto& [key, value] : entries) result.entries.emplace_back(atom(key), std::move(value));
+  for (auto& entry : entries) {
+    result.entries.emplace_back(atom(std::move(entry.first)), std::move(entry.second));
+  }
   return Value(std::move(result));
 }
 
