@@ -129,7 +129,9 @@ bool skip_reference_words(Cursor& in, std::size_t creation_bytes) {
 }
 
 bool skip_export(Cursor& in) {
-  if (!skip_atom(in) || !skip_atom(in)) return false;
+  const bool module = skip_atom(in);
+  const bool function = module && skip_atom(in);
+  if (!function) return false;
   const auto tag = in.number(1);
   return tag && static_cast<Tag>(*tag) == Tag::small_integer && in.skip(1);
 }
