@@ -165,22 +165,31 @@ wishes() ->
     [{ok, Name} || Name <- [<<"priority">>, <<"timings">>, <<"fingerprint">>]].
 
 options(Opts) when is_map(Opts) ->
-    Opts;
+    %% Of the names that we know, one spelling: the worker would see an option twice otherwise.
+    maps:from_list([{option_name(Key), Value} || {Key, Value} <- maps:to_list(Opts)]);
 options(Opts) when is_list(Opts) ->
-    try
-        maps:from_list(proplists:unfold(Opts))
+    try maps:from_list(proplists:unfold(Opts)) of
+        Map -> options(Map)
     catch
         error:_ -> throw({bad_argument, options, <<"expected a map or a property list">>})
     end;
 options(_) ->
     throw({bad_argument, options, <<"expected a map or a property list">>}).
 
+option_name(Name) when is_binary(Name) ->
+    try
+        binary_to_existing_atom(Name)
+    catch
+        error:badarg -> Name
+    end;
+option_name(Name) ->
+    Name.
+
 timeout(Opts) ->
-    Given = maps:with([timeout_ms, <<"timeout_ms">>], Opts),
-    Rest = maps:without([timeout_ms, <<"timeout_ms">>], Opts),
-    case maps:values(Given) of
-        [] -> {ml_cluster_config:get(default_timeout_ms), Rest};
-        [Ms] when is_integer(Ms), Ms >= 0, Ms =< 86400000 -> {Ms, Rest};
+    Default = ml_cluster_config:get(default_timeout_ms),
+    case maps:take(timeout_ms, Opts) of
+        error -> {Default, Opts};
+        {Ms, Rest} when is_integer(Ms), Ms >= 0, Ms =< 86400000 -> {Ms, Rest};
         _ -> throw({bad_argument, timeout_ms, <<"expected milliseconds, from 0 to 86400000">>})
     end.
 

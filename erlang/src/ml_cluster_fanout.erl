@@ -22,7 +22,11 @@ run([Piece], Job, _) ->
     end;
 run(Pieces, #{wishes := Wishes} = Job, Window) ->
     Wary = Job#{wishes := Wishes#{fingerprint => true}},
-    in_process(fun(Caller) -> gather(Pieces, Wary, #{window => Window, caller => Caller}) end).
+    Run = fun(Caller) -> gather(Pieces, Wary, #{window => Window, caller => Caller}) end,
+    asked_for(maps:is_key(fingerprint, Wishes), in_process(Run)).
+
+asked_for(false, {ok, Reply, Nodes}) -> {ok, maps:without([model_id, numerics], Reply), Nodes};
+asked_for(_, Result) -> Result.
 
 %% Several answers come as messages: they stay out of the caller's mailbox, and when the caller
 %% ends, all of its pieces do.

@@ -28,7 +28,21 @@ decode(Text) ->
         {error, _} = Error -> Error
     end.
 
+%% Remembered: asking the code server for a module that is not there costs half a millisecond, and
+%% there is one code server.
 library() ->
+    case persistent_term:get({?MODULE, library}, none) of
+        none -> remembered(find_library());
+        Library -> Library
+    end.
+
+remembered(none) ->
+    none;
+remembered(Library) ->
+    ok = persistent_term:put({?MODULE, library}, Library),
+    Library.
+
+find_library() ->
     case code:ensure_loaded(json) of
         {module, json} -> json;
         {error, _} -> jiffy_or_none()

@@ -300,7 +300,7 @@ one_answer_has_one_model(Config) ->
     [behave(Peer, {model_id, <<"y">>}) || Peer <- Others],
     Texts = [integer_to_binary(I) || I <- lists:seq(1, 30)],
     {ok, #{embeddings := Vectors, model_id := Id, nodes := Nodes}} =
-        ml_cluster:encode_parallel(Texts, default, #{}),
+        ml_cluster:encode_parallel(Texts, default, #{fingerprint => true}),
     ?assertEqual([vector(Text) || Text <- Texts], Vectors),
     ?assertEqual(<<"y">>, Id),
     ?assertEqual([], Nodes -- [Node || {_, Node} <- Others]).
