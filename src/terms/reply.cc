@@ -22,8 +22,7 @@ CallReply raise(const Error& error) {
 }
 
 CallReply too_large(std::size_t got, std::size_t limit) {
-  return raise(
-      {ErrorKind::too_large, tuple({atom("too_large"), atom("reply"), Value(got), Value(limit)})});
+  return raise(errors::too_large("reply", got, limit));
 }
 
 void write_usage(const std::vector<TokenUsage>& usage, Writer& writer) {
