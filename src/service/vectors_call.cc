@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "ml_worker/keyed_hash.h"
-#include "service/text_promise.h"
 
 namespace ml_worker {
 namespace {
@@ -127,7 +126,7 @@ void VectorsCall::compute(std::vector<Missing> missing) {
   if (!refusal) return;
   // A refusal goes the way of every failure, because other calls may have joined by now.
   const ForwardTimes never{submitted_, submitted_};
-  for (const auto& each : created.computations) core_.in_flight.finish(*each, *refusal, never);
+  for (const auto& promise : created.promises) promise->keep(*refusal, never);
 }
 
 VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
@@ -138,24 +137,28 @@ VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
       vectors_[text.slot] = std::move(joined.found);
       vector_arrived();
     } else if (joined.created) {
-      created.computations.push_back(joined.created);
-      created.items.push_back(make_item(std::move(joined.created), std::move(text.tokens)));
+      created.promises.push_back(make_promise(std::move(joined.created), text.tokens));
+      created.items.push_back(make_item(created.promises.back(), std::move(text.tokens.ids)));
     }
   }
   return created;
 }
 
-WorkItem VectorsCall::make_item(std::shared_ptr<InFlight::Computation> computation,
-                                Tokens tokens) const {
+std::shared_ptr<TextPromise> VectorsCall::make_promise(
+    std::shared_ptr<InFlight::Computation> computation, const Tokens& tokens) const {
   CachedVector measured;
   measured.used_tokens = tokens.ids.size();
   measured.given_tokens = tokens.given;
   measured.given_is_lower_bound = tokens.given_is_lower_bound;
-  const auto promise = std::make_shared<TextPromise>(core_.in_flight, std::move(computation),
-                                                     model_, shape_, std::move(measured));
+  return std::make_shared<TextPromise>(core_.in_flight, std::move(computation), model_, shape_,
+                                       std::move(measured));
+}
+
+WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise,
+                                std::vector<std::int32_t> ids) const {
   WorkItem item;
   item.encoder = model_;
-  item.ids = std::move(tokens.ids);
+  item.ids = std::move(ids);
   item.interest = [promise] { return promise->interest(); };
   item.done = [promise](Result<std::span<const float>> raw, const ForwardTimes& times) {
     promise->keep(std::move(raw), times);

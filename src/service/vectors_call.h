@@ -18,6 +18,7 @@
 #include "service/call.h"
 #include "service/core.h"
 #include "service/in_flight.h"
+#include "service/text_promise.h"
 #include "service/vectors.h"
 
 namespace ml_worker {
@@ -47,7 +48,7 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
 
   /// What no other call computes yet.
   struct Created {
-    std::vector<std::shared_ptr<InFlight::Computation>> computations;
+    std::vector<std::shared_ptr<TextPromise>> promises;
     std::vector<WorkItem> items;
   };
 
@@ -57,7 +58,10 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   std::optional<Error> first_too_long(const std::vector<Missing>& missing) const;
   void compute(std::vector<Missing> missing);
   Created join(std::vector<Missing> missing);
-  WorkItem make_item(std::shared_ptr<InFlight::Computation> computation, Tokens tokens) const;
+  std::shared_ptr<TextPromise> make_promise(std::shared_ptr<InFlight::Computation> computation,
+                                            const Tokens& tokens) const;
+  WorkItem make_item(const std::shared_ptr<TextPromise>& promise,
+                     std::vector<std::int32_t> ids) const;
   bool vector_arrived();
   void finish();
   VectorsReply make_reply();

@@ -2,6 +2,7 @@
 // a device, on command. With a tokenizer that splits at blanks.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "ml_worker/encoder.h"
@@ -94,6 +96,7 @@ class FakeEncoder : public Encoder {
                std::span<float> vectors) override {
     enter();
     ++forwards;
+    forward_thread_ = std::this_thread::get_id();
     for (const auto text : texts) throw_on_bad_token(text);
     auto out = vectors.begin();
     for (const auto text : texts) {
@@ -127,6 +130,9 @@ class FakeEncoder : public Encoder {
     not_finite_.clear();
     fail_always = false;
   }
+
+  /// The thread of the last forward().
+  std::thread::id forward_thread() const { return forward_thread_; }
 
   std::atomic<bool> fail_always{false};
   std::atomic<float> drift{0.0F};  ///< added to the first element
@@ -165,6 +171,7 @@ class FakeEncoder : public Encoder {
     return vector;
   }
 
+  std::atomic<std::thread::id> forward_thread_;
   ModelDescription description_;
   FakeTokenizer tokenizer_;
   std::mutex mutex_;

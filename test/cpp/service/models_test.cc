@@ -1,0 +1,50 @@
+#include "service/models.h"
+
+#include <catch2/catch.hpp>
+
+#include "support/fake_encoder.h"
+
+using ml_worker::ModelTable;
+using ml_worker::test::FakeEncoder;
+
+namespace {
+
+ModelTable table(const ModelTable::Aliases& aliases = {}) {
+  return {{std::make_shared<FakeEncoder>("all-MiniLM-L6-v2"),
+           std::make_shared<FakeEncoder>("all-mpnet-base-v2")},
+          aliases};
+}
+
+std::string found(const ModelTable& models, const std::string& name) {
+  const auto model = models.find(name);
+  return model ? model->description().name : "none";
+}
+
+}  // namespace
+
+TEST_CASE(
+    "models answer to their names, to the built-in aliases and with the default organisation") {
+  const ModelTable models = table();
+  CHECK(found(models, "default") == "all-MiniLM-L6-v2");
+  CHECK(found(models, "large") == "all-mpnet-base-v2");
+  CHECK(found(models, "all-mpnet-base-v2") == "all-mpnet-base-v2");
+  CHECK(found(models, "sentence-transformers/all-mpnet-base-v2") == "all-mpnet-base-v2");
+}
+
+TEST_CASE("what is not loaded is not found") {
+  const ModelTable models = table();
+  for (const char* name : {"multilingual", "", "other/all-mpnet-base-v2", "../../etc/passwd",
+                           "all-mpnet-base-v2/", "ALL-MPNET-BASE-V2"}) {
+    CHECK(found(models, name) == "none");
+  }
+}
+
+TEST_CASE("configured aliases go before built-in ones") {
+  const ModelTable models = table({{"default", "all-mpnet-base-v2"}, {"gone", "not-loaded"}});
+  CHECK(found(models, "default") == "all-mpnet-base-v2");
+  CHECK(models.default_model().description().name == "all-mpnet-base-v2");
+  CHECK(found(models, "gone") == "none");
+  const ModelTable::Aliases expected = {{"default", "all-mpnet-base-v2"},
+                                        {"large", "all-mpnet-base-v2"}};
+  CHECK(models.aliases() == expected);
+}
