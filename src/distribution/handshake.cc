@@ -225,6 +225,7 @@ HandshakeStep Acceptor::answer_name(Peer peer, int version) {
 
 /// A node started with a dynamic name has sent its host and gets a name from us.
 HandshakeStep Acceptor::name_peer(Peer peer) {
+  peer.flags |= flags::kNameMe;
   peer.creation = random_();
   peer.name = "dyn" + std::to_string(random_()) + std::to_string(random_()) + "@" + peer.name;
   Bytes status = encode(StatusMessage{"named:"});
@@ -235,7 +236,9 @@ HandshakeStep Acceptor::name_peer(Peer peer) {
 
 HandshakeStep Acceptor::challenge(HandshakeStep step, Peer peer, int version) {
   const std::uint32_t number = random_();
-  step.send.push_back(encode(ChallengeMessage{flags::kOurs, number, local_.creation, local_.name}));
+  // A node that we have just named asks for its request to be confirmed.
+  const std::uint64_t ours = flags::kOurs | (peer.flags & flags::kNameMe);
+  step.send.push_back(encode(ChallengeMessage{ours, number, local_.creation, local_.name}));
   if (version == 5) {
     state_ = AwaitComplement{std::move(peer), number};
   } else {
