@@ -36,6 +36,6 @@ allows(_, _) ->
 
 %% All keys are compared, whichever it is.
 is_known(Digest, Keys) ->
-    lists:foldl(fun(Key, Found) -> crypto:hash_equals(Key, Digest) or Found end, false, Keys).
+    lists:member(true, [crypto:hash_equals(Key, Digest) || Key <- Keys]).
 
 digest(Key) -> crypto:hash(sha256, Key).

@@ -67,8 +67,13 @@ handle_continue(start, State) -> {noreply, start(State)}.
 terminate(_, #state{port = none}) ->
     ok;
 terminate(_, #state{port = Port}) ->
-    _ = catch port_close(Port),
-    ok.
+    try
+        true = port_close(Port),
+        ok
+    catch
+        %% The program has just ended by itself.
+        error:badarg -> ok
+    end.
 
 start(State) ->
     Started = State#state{started = erlang:monotonic_time(millisecond)},

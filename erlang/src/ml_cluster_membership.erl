@@ -56,7 +56,7 @@ init([]) ->
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call({add, Node, Role}, _From, State) ->
     true = ml_cluster_table:unban(Node),
-    {reply, admit(Node, Role, State), State};
+    {reply, add(Node, Role, State), State};
 handle_call({remove, Node}, _From, State) ->
     {reply, stop(Node), State};
 handle_call(_, _From, State) ->
@@ -115,21 +115,25 @@ discovered(Node, #state{prefixes = Prefixes} = State) ->
         Node =/= node() andalso
             ml_cluster_names:matches(Node, Prefixes) andalso
             not ml_cluster_table:is_banned(Node),
-    _ = Wanted andalso admit(Node, remote, State),
+    _ = Wanted andalso not is_known(Node) andalso admit(Node, remote, State),
     ok.
 
 %% ---- Starting and stopping state machines ----
 
-admit(Node, Role, #state{limit = Limit}) ->
-    case ml_cluster_table:row(Node) of
-        {ok, _} ->
-            ml_cluster_worker:resume(Node);
-        error ->
-            case ml_cluster_table:count() < Limit of
-                true -> start(Node, Role);
-                false -> {error, too_many_workers}
-            end
+%% Only who adds a worker by name ends its draining; that it is seen again doesn't.
+add(Node, Role, State) ->
+    case is_known(Node) of
+        true -> ml_cluster_worker:resume(Node);
+        false -> admit(Node, Role, State)
     end.
+
+admit(Node, Role, #state{limit = Limit}) ->
+    case ml_cluster_table:count() < Limit of
+        true -> start(Node, Role);
+        false -> {error, too_many_workers}
+    end.
+
+is_known(Node) -> ml_cluster_table:row(Node) =/= error.
 
 start(Node, Role) ->
     case has_process(Node) of

@@ -28,6 +28,9 @@ all() ->
         a_worker_comes_back,
         workers_are_added_and_removed,
         drained_by_the_operator,
+        a_crash_of_any_process_loses_nothing,
+        an_unreachable_worker_holds_up_nobody,
+        many_workers_at_once,
         one_answer_has_one_model,
         options_that_a_worker_does_not_name,
         large_calls_go_in_pieces,
@@ -289,8 +292,52 @@ drained_by_the_operator(Config) ->
     ok = ml_cluster:drain_worker(Node),
     until(fun() -> state(Node) =:= draining end),
     ?assertEqual({error, not_found}, ml_cluster:drain_worker('worker9@nowhere.example')),
+    %% Seeing it again is no reason to give it work.
+    erlang:disconnect_node(Node),
+    until(fun() -> state(Node) =/= draining end),
+    until(fun() -> state(Node) =:= draining end),
     ok = ml_cluster:add_worker(Node),
     until(fun() -> state(Node) =:= up end).
+
+a_crash_of_any_process_loses_nothing(Config) ->
+    [{_, First}, {_, Second}] = cluster(["w1", "w2"], [], Config),
+    {_, Added} = worker("w3", Config),
+    ok = ml_cluster:add_worker(Added),
+    Nodes = lists:sort([First, Second, Added]),
+    until(fun() -> up() =:= Nodes end),
+    {ok, WorkerPid} = ml_cluster_table:process(First),
+    Victims = [WorkerPid | [
+        whereis(Name)
+     || Name <- [ml_cluster_table, ml_cluster_membership, ml_cluster_worker_sup]
+    ]],
+    [
+        begin
+            exit(Pid, kill),
+            until(fun() -> not is_process_alive(Pid) end),
+            until(fun() -> whereis(ml_cluster_membership) =/= undefined andalso up() =:= Nodes end),
+            until(fun() -> lists:sort(ml_cluster_table:up(remote)) =:= Nodes end),
+            all_right(under_load(6, fun() -> ok end))
+        end
+     || Pid <- Victims
+    ].
+
+%% 192.0.2.0/24 is for documentation: nobody answers there, connecting takes its seven seconds.
+an_unreachable_worker_holds_up_nobody(Config) ->
+    {_, Node} = worker("w1", Config),
+    start([{workers, ['worker1@192.0.2.1', Node, 'worker2@192.0.2.2']}]),
+    until(fun() -> up() =:= [Node] end),
+    {Micros, Answers} = timer:tc(fun() -> under_load(50, fun() -> ok end) end),
+    all_right(Answers),
+    ?assert(Micros < 3000000),
+    ok = ml_cluster:remove_worker('worker1@192.0.2.1').
+
+many_workers_at_once(_) ->
+    Nodes = [list_to_atom("worker" ++ integer_to_list(I) ++ "@127.0.0.1") || I <- lists:seq(1, 30)],
+    start([{workers, Nodes}, {limits, #{workers => 31}}]),
+    until(fun() -> length([N || N <- Nodes, state(N) =:= resting]) >= 25 end),
+    ?assertEqual({error, no_workers}, ml_cluster:encode([<<"a">>], default)),
+    ok = ml_cluster:add_worker('worker31@127.0.0.1'),
+    ?assertEqual({error, too_many_workers}, ml_cluster:add_worker('worker32@127.0.0.1')).
 
 %% ---- What is asked for, and of whom ----
 

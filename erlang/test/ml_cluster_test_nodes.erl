@@ -7,6 +7,8 @@
 
 distribute() ->
     _ = os:cmd("epmd -daemon"),
+    %% The daemon listens a moment after its starter has gone.
+    until(fun() -> is_list(element(2, erl_epmd:names("127.0.0.1"))) end),
     case net_kernel:start([name("ct"), longnames]) of
         {ok, _} -> ok;
         {error, {already_started, _}} -> ok
