@@ -253,7 +253,10 @@ worker(#{node := Node, role := Role, state := State, reason := Reason, gauges :=
     #{this_node := node(), workers := [map()], total_nodes := non_neg_integer()}.
 status() ->
     Workers = workers(),
-    Asked = [Node || #{node := Node, state := State} <- Workers, State =:= up orelse State =:= draining],
+    Asked = [
+        Node
+     || #{node := Node, state := State} <- Workers, lists:member(State, [up, draining])
+    ],
     Infos = maps:from_list(lists:zip(Asked, infos(Asked))),
     #{
         this_node => node(),

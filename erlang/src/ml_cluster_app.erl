@@ -10,11 +10,17 @@ start(_Type, _Args) ->
         {ok, Config} ->
             ok = ml_cluster_config:install(Config),
             ok = ml_cluster_metrics:init(),
-            ml_cluster_sup:start_link(Config);
+            said(Config, ml_cluster_sup:start_link(Config));
         {error, Reason} = Error ->
             logger:error("ml_cluster does not start: ~ts", [explain(Reason)]),
             Error
     end.
+
+said(#{http := #{ip := Ip, port := Port}}, {ok, _} = Started) ->
+    logger:notice("ml_cluster: HTTP on ~ts port ~b", [inet:ntoa(Ip), Port]),
+    Started;
+said(_, Started) ->
+    Started.
 
 -spec stop(term()) -> ok.
 stop(_) ->

@@ -21,7 +21,10 @@ reply(#{embeddings := Vectors} = Answer, Model, #{format := Format}) ->
     Numbered = lists:zip(lists:seq(0, length(Vectors) - 1), Vectors),
     #{
         object => list,
-        data => [#{object => embedding, index => I, embedding => vector(Format, V)} || {I, V} <- Numbered],
+        data => [
+            #{object => embedding, index => I, embedding => vector(Format, V)}
+         || {I, V} <- Numbered
+        ],
         model => Model,
         usage => #{prompt_tokens => Tokens, total_tokens => Tokens}
     }.

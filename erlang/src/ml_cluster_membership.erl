@@ -90,9 +90,11 @@ search(Hosts, Prefixes) ->
 
 names_on(Host, Prefixes) ->
     case erl_epmd:names(Host) of
-        {ok, Names} -> [{Host, Name} || {Name, _Port} <- Names, ml_cluster_names:matches(Name, Prefixes)];
+        {ok, Names} -> [{Host, Name} || {Name, _Port} <- Names, wanted(Name, Prefixes)];
         {error, _} -> []
     end.
+
+wanted(Name, Prefixes) -> ml_cluster_names:matches(Name, Prefixes).
 
 admit_found({found, Found}, State) ->
     lists:foreach(fun({Host, Name}) -> found(Host, Name, State) end, Found);

@@ -18,7 +18,7 @@ usable() ->
         {module, _} ->
             ok;
         {error, _} ->
-            {error, <<"mochiweb is not installed (Debian: erlang-mochiweb); {http, false} does without">>}
+            {error, <<"mochiweb, which is not installed (Debian: erlang-mochiweb), or false">>}
     end.
 
 %% @doc The listener, as a child of our supervisor.
@@ -46,7 +46,8 @@ loop(Req) ->
     Head = head(Req),
     #{status := Status} = Response = respond(Head, Req),
     Headers = [{binary_to_list(Key), Value} || {Key, Value} <- maps:get(headers, Response)],
-    _ = mochiweb_request:respond({Status, [{"Server", "ml_cluster"} | Headers], body(Response)}, Req),
+    All = [{"Server", "ml_cluster"} | Headers],
+    _ = mochiweb_request:respond({Status, All, body(Response)}, Req),
     Took = erlang:monotonic_time(microsecond) - Started,
     ml_cluster_metrics:observe(ml_cluster_http:label(maps:get(path, Head)), Status, Took).
 

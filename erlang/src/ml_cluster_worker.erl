@@ -120,7 +120,7 @@ up(enter, _, #data{node = Node, gauges = Gauges} = Data) ->
     ok = ml_cluster_table:set_load(Gauges, 0),
     ok = ml_cluster_table:reset_failures(Gauges),
     ok = publish(up, Data),
-    logger:info("ml_cluster: worker ~ts is up", [Node]),
+    logger:notice("ml_cluster: worker ~ts is up", [Node]),
     {keep_state, watch(Data), [after_ms(probe, 0), after_ms(health, ?HEALTH_INTERVAL)]};
 up(info, {'DOWN', Ref, process, _, Exit}, Data) ->
     case answer(Ref, Exit, Data) of
@@ -153,7 +153,7 @@ unwell(Reason, Data) -> rest(Reason, Data).
     gen_statem:state_enter_result(draining) | gen_statem:event_handler_result(atom()).
 draining(enter, _, #data{node = Node} = Data) ->
     ok = publish(draining, Data),
-    logger:info("ml_cluster: worker ~ts is draining", [Node]),
+    logger:notice("ml_cluster: worker ~ts is draining", [Node]),
     {keep_state, watch(Data), [after_ms(probe, ?PROBE_INTERVAL), cancel(health)]};
 draining(info, {'DOWN', Ref, process, _, Exit}, #data{drain = Asked} = Data) ->
     case answer(Ref, Exit, Data) of
