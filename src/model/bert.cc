@@ -12,6 +12,7 @@
 #include <ATen/ops/layer_norm.h>
 #include <c10/core/InferenceMode.h>
 
+#include <array>
 #include <initializer_list>
 #include <optional>
 #include <stdexcept>
@@ -197,15 +198,25 @@ class Bert::Impl {
     // loaded the model.
     at::init_num_threads();
     const c10::InferenceMode no_gradients;
+    // One row goes through oneDNN's matrix-vector kernel, which sums in another order.
+    if (packing.tokens == 1) {
+      const std::array<std::int32_t, 2> twice = {ids[0], ids[0]};
+      const std::array<std::size_t, 2> lengths = {1, 1};
+      return compute(twice, pack(lengths)).first(static_cast<std::size_t>(weights_.words.size(1)));
+    }
+    return compute(ids, packing);
+  }
+
+  std::size_t weight_bytes() const { return weights_.bytes; }
+
+ private:
+  std::span<const float> compute(std::span<const std::int32_t> ids, const Packing& packing) {
     at::Tensor states = embed(ids, packing);
     for (const Layer& layer : weights_.layers) states = apply_layer(layer, states, packing);
     output_ = states.contiguous();
     return {output_.const_data_ptr<float>(), static_cast<std::size_t>(output_.numel())};
   }
 
-  std::size_t weight_bytes() const { return weights_.bytes; }
-
- private:
   at::Tensor embed(std::span<const std::int32_t> ids, const Packing& packing) const {
     auto* elements = const_cast<std::int32_t*>(ids.data());  // from_blob only reads here
     const at::Tensor words =

@@ -1,0 +1,26 @@
+#include "model/packing.h"
+
+#include <catch2/catch.hpp>
+
+using namespace ml_worker;
+
+TEST_CASE("texts of equal length lie next to each other, in the order given") {
+  const std::vector<std::size_t> lengths = {3, 2, 3, 5, 2};
+  const Packing packing = pack(lengths);
+  CHECK(packing.order == std::vector<std::size_t>{1, 4, 0, 2, 3});
+  CHECK(packing.first_tokens == std::vector<std::size_t>{4, 0, 7, 10, 2});
+  CHECK(packing.tokens == 15);
+  REQUIRE(packing.groups.size() == 3);
+  CHECK(packing.groups[0].first_token == 0);
+  CHECK(packing.groups[0].texts == 2);
+  CHECK(packing.groups[1].first_token == 4);
+  CHECK(packing.groups[1].length == 3);
+  CHECK(packing.groups[2].first_token == 10);
+  CHECK(packing.groups[2].texts == 1);
+}
+
+TEST_CASE("no texts make an empty packing") {
+  const Packing packing = pack({});
+  CHECK(packing.tokens == 0);
+  CHECK(packing.groups.empty());
+}
