@@ -136,7 +136,7 @@ fs::path find_model(const std::vector<fs::path>& roots, std::string_view name) {
   if (!is_model_name(name)) return {};
   const std::string wanted = without_default_org(name);
   for (const fs::path& root : roots) {
-    const fs::path found = find_in_root(root, wanted);
+    fs::path found = find_in_root(root, wanted);
     if (!found.empty()) return found;
   }
   return {};

@@ -26,7 +26,7 @@ std::string module_kind(const JsonObject& module) {
 
 /// A folder below the model directory, "" for itself.
 fs::path module_path(const JsonObject& module) {
-  const fs::path path = module.text("path");
+  fs::path path = module.text("path");
   const bool inside = path.is_relative() && std::none_of(path.begin(), path.end(), [](auto& part) {
                         return part == ".." || part == ".";
                       });

@@ -34,7 +34,8 @@ void pool_sum(std::span<const float> tokens, bool weighted, float divisor, std::
 }
 
 void pool_one(PoolingMode mode, std::span<const float> tokens, std::span<float> out) {
-  const auto length = static_cast<float>(tokens.size() / out.size());
+  const std::size_t tokens_in_text = tokens.size() / out.size();
+  const auto length = static_cast<float>(tokens_in_text);
   switch (mode) {
     case PoolingMode::cls:
       std::copy_n(tokens.begin(), out.size(), out.begin());

@@ -148,19 +148,19 @@ float from_float16(std::uint16_t bits) {
 
 std::shared_ptr<const float> converted(const StoredTensor& tensor) {
   const std::size_t count = tensor.bytes.size() / 2;
-  std::shared_ptr<float[]> values(new float[count]);
+  const auto values = std::make_shared<std::vector<float>>(count);
   for (std::size_t i = 0; i < count; ++i) {
     std::uint16_t bits = 0;
     std::memcpy(&bits, tensor.bytes.data() + 2 * i, sizeof bits);
-    values[i] = tensor.type == TensorType::float16 ? from_float16(bits) : from_bfloat16(bits);
+    (*values)[i] = tensor.type == TensorType::float16 ? from_float16(bits) : from_bfloat16(bits);
   }
-  return {values, values.get()};
+  return {values, values->data()};
 }
 
 std::shared_ptr<const float> copied(const StoredTensor& tensor) {
-  std::shared_ptr<float[]> values(new float[tensor.bytes.size() / sizeof(float)]);
-  std::memcpy(values.get(), tensor.bytes.data(), tensor.bytes.size());
-  return {values, values.get()};
+  const auto values = std::make_shared<std::vector<float>>(tensor.bytes.size() / sizeof(float));
+  std::memcpy(values->data(), tensor.bytes.data(), tensor.bytes.size());
+  return {values, values->data()};
 }
 
 }  // namespace
@@ -192,7 +192,7 @@ std::map<std::string, StoredTensor> parse_safetensors(std::span<const std::byte>
   std::map<std::string, StoredTensor> tensors;
   for (const auto& [name, entry] : entries.json().items()) {
     if (name == "__metadata__") continue;
-    tensors.emplace(name, read_tensor(JsonObject(entry, where + ": " + name), data));
+    tensors.emplace(name, read_tensor(JsonObject(entry, fmt::format("{}: {}", where, name)), data));
   }
   check_no_overlap(tensors, where);
   return tensors;
