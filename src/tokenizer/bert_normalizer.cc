@@ -80,8 +80,9 @@ void BertNormalizer::add(char32_t c, Run& run) const {
   if (padded) run.put(' ');
 }
 
-bool BertNormalizer::is_boundary(char32_t c) const {
-  return c == ' ' || c == '\n' || (handle_chinese_chars_ && unicode::is_cjk_ideograph(c));
+bool BertNormalizer::is_boundary(char32_t /*before*/, char32_t after) const {
+  return after == ' ' || after == '\n' ||
+         (handle_chinese_chars_ && unicode::is_cjk_ideograph(after));
 }
 
 }  // namespace ml_worker

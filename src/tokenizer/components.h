@@ -16,22 +16,28 @@ class Normalizer {
   virtual ~Normalizer() = default;
   /// Appends the normal form of `text`.
   virtual void normalize(std::u32string_view text, std::u32string& out) const = 0;
-  /// True if a text may be cut before `c`: the parts, normalised and split into words one by one,
-  /// give what the whole gives.
-  virtual bool is_boundary(char32_t c) const = 0;
+  /// True if a text may be cut between these two: the parts, normalised and split into words one
+  /// by one, give what the whole gives.
+  virtual bool is_boundary(char32_t before, char32_t after) const = 0;
 };
 
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
+  /// What is split in place of `text` (a prefix goes before it …): `text` itself, or `storage`.
+  virtual std::u32string_view prepare(std::u32string_view text, std::u32string& /*storage*/) const {
+    return text;
+  }
   /// Appends the words of `text`, as views of it.
   virtual void split(std::u32string_view text, std::vector<std::u32string_view>& words) const = 0;
+  /// As Normalizer::is_boundary().
+  virtual bool is_boundary(char32_t /*before*/, char32_t /*after*/) const { return true; }
 };
 
 class SubwordModel {
  public:
   virtual ~SubwordModel() = default;
-  /// Appends the ids of one word, at least one.
+  /// Appends the ids of one word.
   virtual void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const = 0;
   /// The id of exactly this token, or -1.
   virtual std::int32_t id_of(std::u32string_view token) const = 0;

@@ -8,6 +8,7 @@
 #include "ml_worker/tokenizer.h"
 #include "tokenizer/bert_pre_tokenizer.h"
 #include "tokenizer/pipeline.h"
+#include "tokenizer/roberta.h"
 #include "tokenizer/tokenizer_config.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/unicode.h"
@@ -19,15 +20,42 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// The class that `transformers` takes where tokenizer_config.json names none, or "".
+std::string class_by_model(const fs::path& directory) {
+  static constexpr std::array<std::pair<const char*, const char*>, 5> kClasses = {
+      {{"bert", "BertTokenizer"},
+       {"distilbert", "BertTokenizer"},
+       {"mpnet", "MPNetTokenizer"},
+       {"roberta", "RobertaTokenizer"},
+       {"xlm-roberta", "XLMRobertaTokenizer"}}};
+  const fs::path path = directory / "config.json";
+  if (!fs::exists(path)) return "";
+  const JsonObject model = read_json_object(path, kMaxTokenizerBytes);
+  const std::string type = model.text("model_type", "");
+  for (const auto& [known, name] : kClasses) {
+    if (type == known) return model.text("tokenizer_class", name);
+  }
+  return model.text("tokenizer_class", "");
+}
+
+/// tokenizer_config.json, with `tokenizer_class` filled in.
 JsonObject read_config(const fs::path& directory) {
   const fs::path path = directory / "tokenizer_config.json";
-  if (!fs::exists(path)) return {nlohmann::json::object(), path.string()};
-  return read_json_object(path, kMaxTokenizerBytes);
+  nlohmann::json config = nlohmann::json::object();
+  if (fs::exists(path)) config = read_json_object(path, kMaxTokenizerBytes).json();
+  if (!config.contains("tokenizer_class") || config["tokenizer_class"].is_null()) {
+    const std::string name = class_by_model(directory);
+    if (!name.empty()) config["tokenizer_class"] = name;
+  }
+  return {std::move(config), path.string()};
 }
 
 PipelineParts from_tokenizer_json(const fs::path& path, const JsonObject& config) {
-  PipelineParts parts = parts_of_tokenizer_json(read_json_object(path, kMaxTokenizerBytes));
+  const JsonObject tokenizer = read_json_object(path, kMaxTokenizerBytes);
+  PipelineParts parts = parts_of_tokenizer_json(tokenizer);
   if (is_bert_class(config)) parts.normalizer = bert_normalizer_of(config);
+  if (is_roberta_class(config)) apply_roberta_class(config, parts);
+  if (is_xlm_roberta_class(config)) apply_xlm_roberta_class(config, tokenizer, parts);
   return parts;
 }
 
@@ -68,11 +96,6 @@ std::unique_ptr<SubwordModel> read_wordpiece(const fs::path& path, const JsonObj
 }
 
 PipelineParts from_vocabulary(const fs::path& path, const JsonObject& config) {
-  // Other classes (MPNetTokenizer …) read the same file with other tokens round the text.
-  if (config.has("tokenizer_class") && !is_bert_class(config)) {
-    config.fail("tokenizer_class '" + config.text("tokenizer_class") +
-                "' is not supported without tokenizer.json");
-  }
   PipelineParts parts;
   parts.model = read_wordpiece(path, config);
   parts.normalizer = bert_normalizer_of(config);
@@ -86,12 +109,29 @@ PipelineParts from_vocabulary(const fs::path& path, const JsonObject& config) {
 }
 
 PipelineParts read_parts(const fs::path& directory, const JsonObject& config) {
-  const fs::path whole = directory / "tokenizer.json";
-  const fs::path vocabulary = directory / "vocab.txt";
-  if (fs::exists(whole)) return from_tokenizer_json(whole, config);
-  if (fs::exists(vocabulary)) return from_vocabulary(vocabulary, config);
-  throw StartupError(ExitCode::model,
-                     directory.string() + ": neither tokenizer.json nor vocab.txt is there");
+  const auto has = [&](const char* name) { return fs::exists(directory / name); };
+  // Other classes (MPNetTokenizer …) read the same files with other tokens round the text.
+  const auto expect_class = [&](bool (*is_class)(const JsonObject&)) {
+    if (!config.has("tokenizer_class") || is_class(config)) return;
+    config.fail("tokenizer_class '" + config.text("tokenizer_class") +
+                "' is not supported without tokenizer.json");
+  };
+  if (has("tokenizer.json")) return from_tokenizer_json(directory / "tokenizer.json", config);
+  if (has("sentencepiece.bpe.model")) {
+    expect_class(is_xlm_roberta_class);
+    return xlm_roberta_parts(directory, config);
+  }
+  if (has("vocab.json")) {
+    expect_class(is_roberta_class);
+    return roberta_parts(directory, config);
+  }
+  if (has("vocab.txt")) {
+    expect_class(is_bert_class);
+    return from_vocabulary(directory / "vocab.txt", config);
+  }
+  throw StartupError(ExitCode::model, directory.string() +
+                                          ": neither tokenizer.json nor vocab.txt, vocab.json or "
+                                          "sentencepiece.bpe.model is there");
 }
 
 }  // namespace

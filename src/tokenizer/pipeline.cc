@@ -34,6 +34,23 @@ std::vector<AddedToken> normalized_tokens(const std::vector<AddedToken>& tokens,
   return result;
 }
 
+bool may_cross_blank(const AddedToken& token) {
+  const auto begin =
+      std::find_if_not(token.content.begin(), token.content.end(), unicode::is_white_space);
+  return token.rstrip || token.single_word ||
+         std::any_of(begin, token.content.end(), unicode::is_white_space);
+}
+
+bool end_at_blanks(const std::vector<AddedToken>& tokens) {
+  return std::none_of(tokens.begin(), tokens.end(), [](const AddedToken& token) {
+    return token.normalized && may_cross_blank(token);
+  });
+}
+
+bool is_ascii_alphanumeric(char32_t c) {
+  return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
 std::size_t vocabulary_size_of(const PipelineParts& parts) {
   std::size_t size = parts.model->vocabulary_size();
   for (const AddedToken& token : parts.added_tokens) {
@@ -73,7 +90,8 @@ PipelineTokenizer::PipelineTokenizer(PipelineParts parts)
       model_(std::move(parts.model)),
       template_(std::move(parts.sequence_template)),
       raw_tokens_(raw_tokens(parts.added_tokens)),
-      normalized_tokens_(normalized_tokens(parts.added_tokens, *normalizer_)) {}
+      normalized_tokens_(normalized_tokens(parts.added_tokens, *normalizer_)),
+      tokens_end_at_blanks_(end_at_blanks(parts.added_tokens)) {}
 
 Tokens PipelineTokenizer::encode(std::string_view text, std::size_t max_tokens,
                                  TruncationSide side) const {
@@ -108,12 +126,18 @@ void PipelineTokenizer::encode_plain(std::u32string_view text, Progress& progres
 }
 
 std::size_t PipelineTokenizer::chunk_length(std::u32string_view text) const {
-  // A token of the normalised text could lie across the cut.
-  if (!normalized_tokens_.empty()) return text.size();
   for (std::size_t i = kChunk; i < text.size(); ++i) {
-    if (normalizer_->is_boundary(text[i])) return i;
+    if (is_boundary(text[i - 1], text[i])) return i;
   }
   return text.size();
+}
+
+bool PipelineTokenizer::is_boundary(char32_t before, char32_t after) const {
+  const bool is_end_of_word = after == ' ' && is_ascii_alphanumeric(before);
+  const bool cuts_no_token =
+      normalized_tokens_.empty() || (tokens_end_at_blanks_ && is_end_of_word);
+  return cuts_no_token && normalizer_->is_boundary(before, after) &&
+         pre_tokenizer_->is_boundary(before, after);
 }
 
 void PipelineTokenizer::encode_chunk(std::u32string_view chunk, Progress& progress) const {
@@ -127,8 +151,9 @@ void PipelineTokenizer::encode_chunk(std::u32string_view chunk, Progress& progre
 }
 
 void PipelineTokenizer::encode_normalized(std::u32string_view text, Progress& progress) const {
+  std::u32string storage;
   std::vector<std::u32string_view> words;
-  pre_tokenizer_->split(text, words);
+  pre_tokenizer_->split(pre_tokenizer_->prepare(text, storage), words);
   for (const auto word : words) {
     if (progress.full()) return;
     model_->tokenize(word, progress.ids);

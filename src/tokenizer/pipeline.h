@@ -35,6 +35,7 @@ class PipelineTokenizer : public Tokenizer {
   void encode_text(std::u32string_view text, Progress& progress) const;
   void encode_plain(std::u32string_view text, Progress& progress) const;
   std::size_t chunk_length(std::u32string_view text) const;
+  bool is_boundary(char32_t before, char32_t after) const;
   void encode_chunk(std::u32string_view chunk, Progress& progress) const;
   void encode_normalized(std::u32string_view text, Progress& progress) const;
 
@@ -45,6 +46,8 @@ class PipelineTokenizer : public Tokenizer {
   SequenceTemplate template_;
   AddedTokens raw_tokens_;
   AddedTokens normalized_tokens_;
+  /// No normalised token can lie across the end of a word.
+  bool tokens_end_at_blanks_;
 };
 
 }  // namespace ml_worker

@@ -5,59 +5,13 @@
 #include <stdexcept>
 #include <utility>
 
-#include "tokenizer/bert_pre_tokenizer.h"
+#include "tokenizer/model_factory.h"
+#include "tokenizer/stage_factory.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/vocabulary.h"
-#include "tokenizer/wordpiece.h"
 
 namespace ml_worker {
 namespace {
-
-[[noreturn]] void refuse_type(const JsonObject& stage) {
-  stage.fail("type '" + stage.text("type") + "' is not supported");
-}
-
-std::unique_ptr<Normalizer> make_bert_normalizer(const JsonObject& stage) {
-  BertNormalizerOptions options;
-  options.clean_text = stage.flag("clean_text", true);
-  options.handle_chinese_chars = stage.flag("handle_chinese_chars", true);
-  options.strip_accents = stage.flag("strip_accents");
-  options.lowercase = stage.flag("lowercase", true);
-  return std::make_unique<BertNormalizer>(options);
-}
-
-std::unique_ptr<Normalizer> make_normalizer(const JsonObject& stage) {
-  const std::string type = stage.text("type");
-  if (type == "BertNormalizer") return make_bert_normalizer(stage);
-  refuse_type(stage);
-}
-
-std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonObject& stage) {
-  const std::string type = stage.text("type");
-  if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
-  refuse_type(stage);
-}
-
-std::unique_ptr<SubwordModel> make_wordpiece(const JsonObject& stage) {
-  WordPieceOptions options;
-  options.unknown_token = unicode::decode(stage.text("unk_token", "[UNK]"));
-  options.continuing_prefix = unicode::decode(stage.text("continuing_subword_prefix", "##"));
-  options.max_word_length =
-      static_cast<std::size_t>(stage.integer("max_input_chars_per_word", 1, 10000, 100));
-  try {
-    return std::make_unique<WordPiece>(read_vocabulary(stage), std::move(options));
-  } catch (const std::invalid_argument& error) {
-    stage.fail(error.what());
-  }
-}
-
-std::unique_ptr<SubwordModel> make_model(const JsonObject& stage) {
-  // Files of before 2020 name no type; every kind but WordPiece has other fields.
-  const std::string type =
-      stage.text("type", stage.has("max_input_chars_per_word") ? "WordPiece" : "");
-  if (type == "WordPiece") return make_wordpiece(stage);
-  refuse_type(stage);
-}
 
 /// Ids go as Hugging Face hands them out: the model's own for a token that it knows, else the next
 /// free one. A file that says otherwise would run with ids that its author did not mean.
@@ -120,15 +74,38 @@ std::int32_t read_token_pair(const JsonObject& stage, const std::string& key) {
   return pair[1].get<std::int32_t>();
 }
 
-SequenceTemplate make_template(const JsonObject& tokenizer) {
-  if (!tokenizer.has("post_processor")) return {};
-  const JsonObject stage = tokenizer.object("post_processor");
+SequenceTemplate make_template(const JsonObject& stage) {
   const std::string type = stage.text("type");
   if (type == "TemplateProcessing") return read_template(stage);
-  if (type == "BertProcessing") {
+  if (type == "BertProcessing" || type == "RobertaProcessing") {
     return {{read_token_pair(stage, "cls")}, {read_token_pair(stage, "sep")}};
   }
-  refuse_type(stage);
+  // It only moves offsets.
+  if (type == "ByteLevel") return {};
+  stage.fail("type '" + type + "' is not supported");
+}
+
+SequenceTemplate make_templates(const JsonObject& tokenizer) {
+  if (!tokenizer.has("post_processor")) return {};
+  const JsonObject stage = tokenizer.object("post_processor");
+  if (stage.text("type") != "Sequence") return make_template(stage);
+  SequenceTemplate result;
+  for (const JsonObject& part : stage.objects("processors")) {
+    SequenceTemplate next = make_template(part);
+    result.before.insert(result.before.begin(), next.before.begin(), next.before.end());
+    result.after.insert(result.after.end(), next.after.begin(), next.after.end());
+  }
+  return result;
+}
+
+/// Stages that only make sense together.
+void check_stages(const JsonObject& tokenizer) {
+  const std::string model = tokenizer.object("model").text("type", "");
+  const std::string pre_tokenizer = tokenizer.object("pre_tokenizer").text("type");
+  if ((model == "BPE") != (pre_tokenizer == "ByteLevel")) {
+    tokenizer.fail("model " + model + " after pre_tokenizer " + pre_tokenizer +
+                   " is not supported");
+  }
 }
 
 void check_template(const JsonObject& tokenizer, const PipelineParts& parts) {
@@ -150,10 +127,11 @@ void check_template(const JsonObject& tokenizer, const PipelineParts& parts) {
 PipelineParts parts_of_tokenizer_json(const JsonObject& tokenizer) {
   PipelineParts parts;
   parts.model = make_model(tokenizer.object("model"));
-  parts.normalizer = make_normalizer(tokenizer.object("normalizer"));
-  parts.pre_tokenizer = make_pre_tokenizer(tokenizer.object("pre_tokenizer"));
+  parts.normalizer = make_normalizer(tokenizer);
+  parts.pre_tokenizer = make_pre_tokenizer(tokenizer);
+  check_stages(tokenizer);
   parts.added_tokens = read_added_tokens(tokenizer, *parts.model);
-  parts.sequence_template = make_template(tokenizer);
+  parts.sequence_template = make_templates(tokenizer);
   check_template(tokenizer, parts);
   return parts;
 }

@@ -4,6 +4,7 @@
 #include <unicode/unorm2.h>
 #include <unicode/utf8.h>
 
+#include <algorithm>
 #include <array>
 
 namespace ml_worker::unicode {
@@ -34,6 +35,33 @@ std::uint32_t category_mask(char32_t c) {
     default:
       return in_unicode_8(c) ? U_GET_GC_MASK(icu(c)) : U_GC_CN_MASK;
   }
+}
+
+struct Range {
+  char32_t first;
+  char32_t last;
+};
+
+/// Letters and numbers of Unicode 15.1 and 16.0, which ICU may be too old to know.
+constexpr std::array<Range, 22> kYoungLetters = {
+    {{0x1C89, 0x1C8A},   {0xA7CB, 0xA7CD},   {0xA7DA, 0xA7DC},   {0x105C0, 0x105F3},
+     {0x10D4A, 0x10D65}, {0x10D6F, 0x10D85}, {0x10EC2, 0x10EC4}, {0x11380, 0x11389},
+     {0x1138B, 0x1138B}, {0x1138E, 0x1138E}, {0x11390, 0x113B5}, {0x113B7, 0x113B7},
+     {0x113D1, 0x113D1}, {0x113D3, 0x113D3}, {0x11BC0, 0x11BE0}, {0x13460, 0x143FA},
+     {0x16100, 0x1611D}, {0x16D40, 0x16D6C}, {0x18CFF, 0x18CFF}, {0x1E5D0, 0x1E5ED},
+     {0x1E5F0, 0x1E5F0}, {0x2EBF0, 0x2EE5D}}};
+constexpr std::array<Range, 7> kYoungNumbers = {{{0x10D40, 0x10D49},
+                                                 {0x116D0, 0x116E3},
+                                                 {0x11BF0, 0x11BF9},
+                                                 {0x16130, 0x16139},
+                                                 {0x16D70, 0x16D79},
+                                                 {0x1CCF0, 0x1CCF9},
+                                                 {0x1E5F1, 0x1E5FA}}};
+
+template <std::size_t Size>
+bool contains(const std::array<Range, Size>& ranges, char32_t c) {
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [c](const Range& range) { return c >= range.first && c <= range.last; });
 }
 
 const UNormalizer2* nfd() {
@@ -82,6 +110,20 @@ bool is_nonspacing_mark(char32_t c) { return c >= 0x80 && (category_mask(c) & U_
 bool is_word(char32_t c) {
   return u_isUAlphabetic(icu(c)) != 0 || u_hasBinaryProperty(icu(c), UCHAR_JOIN_CONTROL) != 0 ||
          (U_GET_GC_MASK(icu(c)) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
+}
+
+bool is_letter(char32_t c) {
+  if (c < 0x80) return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+  const std::uint32_t mask = U_GET_GC_MASK(icu(c));
+  if (mask != U_GC_CN_MASK) return (mask & U_GC_L_MASK) != 0;
+  return contains(kYoungLetters, c);
+}
+
+bool is_number(char32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9';
+  const std::uint32_t mask = U_GET_GC_MASK(icu(c));
+  if (mask != U_GC_CN_MASK) return (mask & U_GC_N_MASK) != 0;
+  return contains(kYoungNumbers, c);
 }
 
 bool is_cjk_ideograph(char32_t c) {

@@ -1,7 +1,8 @@
 // Questions about code points as Hugging Face `tokenizers` answers them.
 //
-// Its categories (control, punctuation, Mn) come from tables of Unicode 8.0, its white space and
-// case mapping from a current one; the parity test holds every code point against it.
+// Its categories (control, punctuation, Mn) come from tables of Unicode 8.0, its white space, case
+// mapping, letters and numbers from a current one; the parity test holds every code point against
+// it.
 #pragma once
 
 #include <string>
@@ -17,6 +18,8 @@ bool is_control(char32_t c);          ///< Cc, Cf or Co; not tab and line ends
 bool is_punctuation(char32_t c);      ///< category P*, or ASCII and neither letter, digit nor blank
 bool is_nonspacing_mark(char32_t c);  ///< category Mn
 bool is_word(char32_t c);             ///< \w of a Unicode regular expression
+bool is_letter(char32_t c);           ///< category L* in Unicode 16.0
+bool is_number(char32_t c);           ///< category N* in Unicode 16.0
 /// Blocks of CJK ideographs that BERT separates.
 bool is_cjk_ideograph(char32_t c);
 

@@ -9,7 +9,10 @@
 namespace ml_worker {
 
 VocabularyEntries read_vocabulary(const JsonObject& model) {
-  const JsonObject vocab = model.object("vocab");
+  return read_vocabulary_object(model.object("vocab"));
+}
+
+VocabularyEntries read_vocabulary_object(const JsonObject& vocab) {
   VocabularyEntries entries;
   std::unordered_set<std::int32_t> seen;
   for (const auto& [token, id] : vocab.json().items()) {

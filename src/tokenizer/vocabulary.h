@@ -15,6 +15,8 @@ inline constexpr std::size_t kMaxTokenizerBytes = std::size_t{128} << 20;
 
 /// The object `vocab` of `model`: token → id, each id once.
 VocabularyEntries read_vocabulary(const JsonObject& model);
+/// The object itself (vocab.json).
+VocabularyEntries read_vocabulary_object(const JsonObject& vocab);
 
 /// vocab.txt: a token a line, the line number (from 0) is its id; of equal lines the last counts.
 VocabularyEntries parse_vocabulary_lines(std::string_view text);

@@ -1,0 +1,139 @@
+#include "tokenizer/unigram.h"
+
+#include <sentencepiece_processor.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "ml_worker/utf8.h"
+#include "tokenizer/sentencepiece_model.h"
+#include "tokenizer/unicode.h"
+
+namespace ml_worker {
+namespace {
+
+constexpr std::size_t kMaxPieceBytes = 1024;
+constexpr double kMaxScore = 1e6;  // sums of many stay finite in a float
+constexpr char32_t kLastCodePoint = 0x10FFFF;
+/// How much less than the rarest piece an unknown character scores (sentencepiece's kUnkPenalty).
+constexpr double kUnknownPenalty = 10.0;
+
+std::string utf8(std::u32string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  for (const char32_t c : text) append_utf8(c, bytes);
+  return bytes;
+}
+
+void check_piece(const UnigramPiece& piece, std::size_t index) {
+  const auto refuse = [index](const std::string& what) {
+    throw std::invalid_argument("piece " + std::to_string(index) + ": " + what);
+  };
+  if (piece.text.empty()) refuse("is empty");
+  if (piece.text.size() > kMaxPieceBytes) refuse("longer than " + std::to_string(kMaxPieceBytes));
+  if (piece.text.find('\0') != std::string::npos) refuse("holds a NUL");
+  if (!is_valid_utf8(piece.text)) refuse("is not valid UTF-8");
+  if (!(std::abs(piece.score) <= kMaxScore)) refuse("its score is out of range");
+}
+
+}  // namespace
+
+Unigram::Unigram(const std::vector<UnigramPiece>& pieces, std::size_t unknown_id)
+    : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()),
+      is_known_(kLastCodePoint + 1),
+      vocabulary_size_(pieces.size()),
+      unknown_id_(static_cast<std::int32_t>(unknown_id)) {
+  if (unknown_id >= pieces.size()) throw std::invalid_argument("'unk_id' is not in 'vocab'");
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    check_piece(pieces[i], i);
+    const bool is_new = ids_.emplace(pieces[i].text, static_cast<std::int32_t>(i)).second;
+    if (!is_new) throw std::invalid_argument("piece '" + pieces[i].text + "' stands there twice");
+  }
+  add_characters(pieces);
+  for (const auto& piece : pieces) pieces_.push_back(piece.text);
+}
+
+/// The library's own handling of unknown characters is quadratic in their number (41 s for a MiB).
+/// So it sees none: characters that stand in no piece are taken out before, and those that stand
+/// only inside longer pieces become pieces that score as unknown ones do.
+void Unigram::add_characters(const std::vector<UnigramPiece>& pieces) {
+  std::vector<UnigramPiece> all = pieces;
+  const auto rarest = std::min_element(
+      pieces.begin(), pieces.end(),
+      [](const UnigramPiece& a, const UnigramPiece& b) { return a.score < b.score; });
+  for (const auto& piece : pieces) {
+    for (const char32_t c : unicode::decode(piece.text)) {
+      if (is_known_[c]) continue;
+      is_known_[c] = true;
+      std::string character = utf8({&c, 1});
+      if (ids_.contains(character)) continue;
+      all.push_back({std::move(character), rarest->score - kUnknownPenalty});
+    }
+  }
+  const auto status = processor_->LoadFromSerializedProto(write_unigram_model(all));
+  if (!status.ok()) throw std::invalid_argument("sentencepiece: " + status.ToString());
+}
+
+Unigram::~Unigram() = default;
+
+std::int32_t Unigram::id_of(std::u32string_view token) const {
+  const auto found = ids_.find(utf8(token));
+  return found == ids_.end() ? -1 : found->second;
+}
+
+void Unigram::tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const {
+  std::vector<std::int32_t> found;
+  while (!word.empty()) {
+    const auto is_known = [this](char32_t c) { return is_known_[c]; };
+    const auto end = std::find_if_not(word.begin(), word.end(), is_known);
+    const auto length = static_cast<std::size_t>(end - word.begin());
+    if (length > 0) append_known(word.substr(0, length), found);
+    word.remove_prefix(length);
+    if (word.empty()) break;
+    found.push_back(unknown_id_);
+    word.remove_prefix(1);
+  }
+  const auto both_unknown = [this](std::int32_t a, std::int32_t b) {
+    return a == unknown_id_ && b == unknown_id_;
+  };
+  std::unique_copy(found.begin(), found.end(), std::back_inserter(ids), both_unknown);
+}
+
+bool Unigram::read_alike_swapped(int left, int right) const {
+  const auto size = static_cast<int>(vocabulary_size_);
+  if (left >= size || right >= size) return false;
+  const std::string& a = pieces_[static_cast<std::size_t>(left)];
+  const std::string& b = pieces_[static_cast<std::size_t>(right)];
+  return a.front() == b.front() && a + b == b + a;
+}
+
+/// "xx x" and "x xx" score the same. In double precision the second wins, for it is found first; in
+/// the library's single precision rounding decides.
+void Unigram::put_shorter_first(std::vector<int>& pieces) const {
+  const auto swappable = [this](int a, int b) { return read_alike_swapped(a, b); };
+  const auto is_shorter = [this](int a, int b) {
+    return pieces_[static_cast<std::size_t>(a)].size() <
+           pieces_[static_cast<std::size_t>(b)].size();
+  };
+  for (auto begin = pieces.begin(); begin != pieces.end();) {
+    // All of a run are powers of one word: each of them can change places with each other.
+    auto end = std::next(begin);
+    while (end != pieces.end() && swappable(*std::prev(end), *end)) ++end;
+    if (std::next(begin) != end) std::stable_sort(begin, end, is_shorter);
+    begin = end;
+  }
+}
+
+void Unigram::append_known(std::u32string_view run, std::vector<std::int32_t>& ids) const {
+  std::vector<int> pieces;
+  // Cannot fail: the text is valid and all its characters are pieces.
+  if (!processor_->Encode(utf8(run), &pieces).ok()) pieces = {unknown_id_};
+  put_shorter_first(pieces);
+  for (const int piece : pieces) {
+    const bool is_real = static_cast<std::size_t>(piece) < vocabulary_size_;
+    ids.push_back(is_real ? piece : unknown_id_);
+  }
+}
+
+}  // namespace ml_worker
