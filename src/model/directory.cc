@@ -140,7 +140,7 @@ ModelDirectory read_model_directory(const fs::path& directory) {
     throw StartupError(ExitCode::model, directory.string() + ": no such model directory");
   }
   ModuleChain chain = read_modules(directory);
-  const fs::path folder = directory / chain.transformer;
+  const fs::path folder = chain.transformer.empty() ? directory : directory / chain.transformer;
   const JsonObject options = read_optional(folder / "sentence_bert_config.json");
   const JsonObject tokenizer = read_optional(folder / "tokenizer_config.json");
   check_transformer_options(options);

@@ -192,7 +192,7 @@ TEST_CASE("broken model files are refused and named") {
   SECTION("no tokenizer") {
     fs::remove(copy / "tokenizer.json");
     fs::remove(copy / "vocab.txt");
-    CHECK_THAT(refusal(copy), Contains("neither tokenizer.json nor vocab.txt"));
+    CHECK_THAT(refusal(copy), Contains("tokenizer.json") && Contains("vocab.txt"));
   }
   SECTION("a vocabulary that is larger than the model") {
     append(copy / "vocab.txt", "extra\n");
