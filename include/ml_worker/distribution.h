@@ -61,7 +61,9 @@ struct NodeOptions {
   std::uint16_t port_from = 0;  ///< 0: any port
   std::uint16_t port_to = 0;
   std::uint16_t epmd_port = epmd_port_from_environment();
-  bool start_epmd = true;         ///< as `erl` does, if none runs
+  bool start_epmd = true;  ///< as `erl` does, if none runs
+  /// For the first registration: a name that a crash left behind is free again in seconds.
+  std::chrono::milliseconds registration_timeout{10000};
   std::vector<std::string> join;  ///< nodes to connect to, again whenever the connection is lost
   std::chrono::milliseconds tick_interval{15000};  ///< a quarter of net_ticktime
   std::chrono::milliseconds handshake_timeout{7000};

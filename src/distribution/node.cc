@@ -19,7 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kLargestFrame = 0x7fffffff;
-constexpr std::chrono::milliseconds kFirstRegistration = 10000ms;
 
 std::uint32_t random_creation() {
   constexpr std::uint32_t kReserved = 4;  // 0 to 3: what nodes before OTP 23 used
@@ -62,6 +61,8 @@ class Node::Impl {
   static void wait_for_signal(const std::shared_ptr<asio::signal_set>& set, SignalAction action);
 
   KnownAs known_as(const std::string& peer_name) const;
+  bool full() const;
+  void log_refusal();
   void on_accepted(asio::ip::tcp::socket socket);
   void on_handshake_failed(const HandshakeFailure& failure);
   void on_established(Established established);
@@ -140,7 +141,7 @@ void Node::Impl::register_name() {
       *io_, RegistrationOptions{alive_name(options_.name), listener_->port(), options_.epmd_port,
                                 options_.start_epmd});
   registration_->start();
-  const auto deadline = std::chrono::steady_clock::now() + kFirstRegistration;
+  const auto deadline = std::chrono::steady_clock::now() + options_.registration_timeout;
   // A clash right after a crash clears as soon as epmd has seen the old connection end.
   while (!registration_->registered() && std::chrono::steady_clock::now() < deadline) {
     io_->run_one_for(100ms);
@@ -207,15 +208,16 @@ KnownAs Node::Impl::known_as(const std::string& peer_name) const {
   return KnownAs::unknown;
 }
 
+bool Node::Impl::full() const { return connections_.size() >= options_.max_connections; }
+
+void Node::Impl::log_refusal() {
+  if (!log_limiter_.allow("too many")) return;
+  log::warning("too many connections: a new one is refused",
+               {{"limit", std::to_string(options_.max_connections)}});
+}
+
 void Node::Impl::on_accepted(asio::ip::tcp::socket socket) {
-  if (connections_.size() >= options_.max_connections ||
-      handshakes_.size() >= options_.max_connections) {
-    if (log_limiter_.allow("too many")) {
-      log::warning("too many connections: a new one is refused",
-                   {{"limit", std::to_string(options_.max_connections)}});
-    }
-    return;  // closes it
-  }
+  if (full() || handshakes_.size() >= options_.max_connections) return log_refusal();  // closes it
   auto slot = std::make_shared<std::weak_ptr<Handshaker>>();
   const auto handshaker = std::make_shared<Handshaker>(
       *io_, make_tcp_transport(std::move(socket)),
@@ -248,6 +250,10 @@ void Node::Impl::on_established(Established established) {
   if (known != connections_.end()) {
     known->second->close("replaced by a new connection of the same node");
     connections_.erase(known);
+  }
+  if (full()) {
+    established.transport->close();
+    return log_refusal();
   }
   const auto connection = std::make_shared<Connection>(
       *io_, std::move(established), context_, connection_limits(),

@@ -1,0 +1,426 @@
+#include "distribution/session.h"
+
+#include <catch2/catch.hpp>
+#include <deque>
+#include <optional>
+
+#include "distribution/bytes.h"
+
+namespace ml_worker::distribution {
+namespace {
+
+using test::alias_tag;
+using test::atom;
+using test::frame_body;
+using test::integer;
+using test::list;
+using test::operator+;
+using test::tuple;
+
+const Bytes kCaller = test::pid("t@host", 1);
+const Bytes kRequest = test::reference("t@host", 3);
+const Bytes kResult = test::reference("t@host", 4);
+const Bytes kNormal = atom("normal");
+
+/// Keeps what it is asked; answers when the test says so.
+class Recorder : public CallHandler {
+ public:
+  struct Asked {
+    std::string module;
+    std::string function;
+    Bytes arguments;
+    CallReplier reply;
+    bool cancelled = false;
+  };
+
+  CancelCall call(RemoteCall call, CallReplier reply) override {
+    const ByteView arguments = call.arguments.bytes();
+    asked.push_back({call.module, call.function, {arguments.begin(), arguments.end()}, reply});
+    return [asked_call = &asked.back()] { asked_call->cancelled = true; };
+  }
+
+  std::deque<Asked> asked;
+};
+
+class RecordingOutbox : public Outbox {
+ public:
+  void send(OutFrame frame) override { sent.push_back(frame.head + frame.tail); }
+  std::size_t unsent_bytes() const override { return unsent; }
+
+  std::vector<Bytes> sent;
+  std::size_t unsent = 0;
+};
+
+struct Fixture {
+  Recorder handler;
+  RecordingOutbox outbox;
+  std::deque<std::function<void()>> posted;
+  NodeContext context{"worker1@host",
+                      OurPids("worker1@host", 9),
+                      handler,
+                      [this](std::function<void()> action) { posted.push_back(action); },
+                      3,
+                      std::size_t{1} << 20,
+                      std::size_t{1} << 20,
+                      std::size_t{1} << 21};
+  std::shared_ptr<Session> session =
+      std::make_shared<Session>(Peer{"t@host", flags::kOurs, 1}, context, outbox);
+
+  Session::Verdict receive(const Bytes& body) {
+    return session->on_frame({body, body.size(), false});
+  }
+  void run_posted() {
+    for (; !posted.empty(); posted.pop_front()) posted.front()();
+  }
+  Bytes our_pid(std::uint64_t id) const { return context.pids.term(id); }
+
+  void reply(std::size_t call, RemoteReply::Kind kind, const Bytes& term, const Bytes& stack = {}) {
+    handler.asked.at(call).reply({kind, term, stack});
+    run_posted();
+  }
+  /// What was sent since the last time.
+  std::vector<Bytes> take() { return std::exchange(outbox.sent, {}); }
+};
+
+Bytes framed(const Bytes& body) { return test::with_length(4, body); }
+
+Bytes spawn(const Bytes& mfa, const Bytes& options, const Bytes& arguments) {
+  return frame_body(tuple({integer(29), kRequest, kCaller, kCaller, mfa, options}), arguments);
+}
+
+Bytes execute_call(const std::string& module, const Bytes& arguments) {
+  return spawn(tuple({atom("erpc"), atom("execute_call"), integer(4)}), list({atom("monitor")}),
+               list({kResult, atom(module), atom("echo"), arguments}));
+}
+
+Bytes spawn_reply(int spawned, const Bytes& result) {
+  return framed(frame_body(tuple({integer(31), kRequest, kCaller, integer(spawned), result})));
+}
+
+Bytes down(const Bytes& pid, const Bytes& reference, const Bytes& reason) {
+  return framed(frame_body(tuple({integer(28), pid, kCaller, reference}), reason));
+}
+
+Bytes gen_call(const std::string& name, const Bytes& tag, const Bytes& request) {
+  return frame_body(tuple({integer(6), kCaller, atom(""), atom(name)}),
+                    tuple({atom("$gen_call"), tuple({kCaller, tag}), request}));
+}
+
+Bytes rex_call(const std::string& module, const Bytes& tag) {
+  return gen_call(
+      "rex", tag,
+      tuple({atom("block_call"), atom(module), atom("echo"), list({integer(1)}), kCaller}));
+}
+
+Bytes message(const Bytes& term) {
+  return framed(frame_body(tuple({integer(2), atom(""), kCaller}), term));
+}
+
+TEST_CASE("a call is answered at once with a pid, and by its DOWN") {
+  Fixture f;
+  CHECK(f.receive(execute_call("ml_worker", list({integer(1)}))) == Session::Verdict::keep);
+  CHECK(f.take() == std::vector<Bytes>{spawn_reply(kSpawnedMonitored, f.our_pid(1))});
+  REQUIRE(f.handler.asked.size() == 1);
+  CHECK(f.handler.asked[0].function == "echo");
+  CHECK(f.handler.asked[0].arguments == list({integer(1)}));
+
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  const Bytes reason = tuple({kResult, atom("return"), atom("value")});
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, reason)});
+  CHECK(f.session->calls() == 0);
+  CHECK(f.context.live_calls == 0);
+}
+
+TEST_CASE("without EXIT_PAYLOAD the reason is in the control message") {
+  Fixture f;
+  f.session =
+      std::make_shared<Session>(Peer{"t@host", flags::kMandatory25, 1}, f.context, f.outbox);
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  const Bytes reason = tuple({kResult, atom("return"), atom("value")});
+  CHECK(f.take() == std::vector<Bytes>{framed(frame_body(
+                        tuple({integer(21), f.our_pid(1), kCaller, kRequest, reason})))});
+}
+
+TEST_CASE("an error raised travels with its stack") {
+  Fixture f;
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.reply(0, RemoteReply::Kind::raised, atom("boom"), list({atom("stack")}));
+  const Bytes reason = tuple({kResult, atom("error"), atom("boom"), list({atom("stack")})});
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, reason)});
+}
+
+TEST_CASE("other modules are undef and never reach the handler") {
+  Fixture f;
+  f.receive(execute_call("erlang", list({integer(1)})));
+  const Bytes stack = list({tuple({atom("erlang"), atom("echo"), list({integer(1)}), list({})})});
+  const Bytes reason = tuple({kResult, atom("error"), atom("undef"), stack});
+  CHECK(f.take() ==
+        std::vector<Bytes>{spawn_reply(2, f.our_pid(1)), down(f.our_pid(1), kRequest, reason)});
+  CHECK(f.handler.asked.empty());
+}
+
+TEST_CASE("undef repeats long arguments as their number") {
+  Fixture f;
+  Bytes binary;
+  terms::Writer(binary).binary(std::string(2000, 'x'));
+  f.receive(execute_call("erlang", list({binary, binary})));
+  const Bytes stack = list({tuple({atom("erlang"), atom("echo"), integer(2), list({})})});
+  const Bytes reason = tuple({kResult, atom("error"), atom("undef"), stack});
+  CHECK(f.take().at(1) == down(f.our_pid(1), kRequest, reason));
+}
+
+TEST_CASE("arguments that are no list, or cannot be read, are an error and no more") {
+  Fixture f;
+  CHECK(f.receive(execute_call("ml_worker", atom("none"))) == Session::Verdict::keep);
+  CHECK(f.take().size() == 2);
+  // RECORD_EXT in place of the arguments: libei cannot read it.
+  Bytes unreadable = execute_call("ml_worker", test::bytes({67, 1, 2, 3}));
+  CHECK(f.receive(unreadable) == Session::Verdict::keep);
+  const auto sent = f.take();
+  REQUIRE(sent.size() == 2);
+  // The caller's tag was found all the same, so that erpc understands the answer.
+  const Bytes start = tuple({kResult, atom("error")});
+  const std::string answer(sent[1].begin(), sent[1].end());
+  CHECK(answer.find(std::string(kResult.begin(), kResult.end())) != std::string::npos);
+  CHECK(answer.find("bad_argument") != std::string::npos);
+  CHECK(f.handler.asked.empty());
+  CHECK(f.context.live_calls == 0);
+}
+
+TEST_CASE("of a call over the frame cap the caller hears what was too large") {
+  Fixture f;
+  const Bytes body = execute_call("ml_worker", list({atom("rest_is_cut_away")}));
+  const Bytes head(body.begin(), body.end() - 10);
+  CHECK(f.session->on_frame({head, std::uint64_t{1} << 31U, true}) == Session::Verdict::keep);
+  const auto sent = f.take();
+  REQUIRE(sent.size() == 2);
+  const std::string answer(sent[1].begin(), sent[1].end());
+  CHECK(answer.find("too_large") != std::string::npos);
+  CHECK(answer.find(std::string(kResult.begin(), kResult.end())) != std::string::npos);
+
+  const Bytes rex = rex_call("ml_worker", alias_tag(kRequest));
+  const Bytes rex_head(rex.begin(), rex.end() - 10);
+  f.session->on_frame({rex_head, std::uint64_t{1} << 31U, true});
+  CHECK(f.take().size() == 1);
+}
+
+TEST_CASE("a caller that gives up cancels its call; a late reply is dropped") {
+  Fixture f;
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.receive(frame_body(tuple({integer(20), kCaller, f.our_pid(1), kRequest})));
+  CHECK(f.handler.asked[0].cancelled);
+  f.reply(0, RemoteReply::Kind::returned, atom("late"));
+  CHECK(f.take().empty());
+  CHECK(f.context.live_calls == 0);
+}
+
+TEST_CASE("a lost connection cancels calls that somebody waits for") {
+  Fixture f;
+  f.receive(execute_call("ml_worker", list({})));
+  f.receive(spawn(tuple({atom("erpc"), atom("execute_cast"), integer(3)}), list({}),
+                  list({atom("ml_worker"), atom("load"), list({})})));
+  f.take();
+  f.session->abort();
+  CHECK(f.handler.asked[0].cancelled);
+  CHECK_FALSE(f.handler.asked[1].cancelled);  // a cast goes on
+  f.reply(0, RemoteReply::Kind::returned, atom("late"));
+  CHECK(f.take().empty());
+  CHECK(f.context.live_calls == 0);
+}
+
+TEST_CASE("a reply that comes when session and peer are gone is dropped") {
+  Fixture f;
+  f.receive(execute_call("ml_worker", list({})));
+  f.session->abort();
+  f.session.reset();
+  f.reply(0, RemoteReply::Kind::returned, atom("late"));
+  CHECK(f.take().size() == 1);  // the SPAWN_REPLY
+}
+
+TEST_CASE("a full table of calls refuses with system_limit") {
+  Fixture f;
+  for (int i = 0; i < 3; ++i) f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.receive(execute_call("ml_worker", list({})));
+  CHECK(f.take() == std::vector<Bytes>{spawn_reply(0, atom("system_limit"))});
+  f.receive(rex_call("ml_worker", alias_tag(kRequest)));
+  CHECK(f.take().size() == 1);
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  f.take();
+  f.receive(execute_call("ml_worker", list({})));
+  CHECK(f.handler.asked.size() == 4);
+}
+
+TEST_CASE("a reply that is too large, or has no room, becomes an error") {
+  Fixture f;
+  Bytes large;
+  terms::Writer(large).binary(std::string(std::size_t{2} << 20, 'x'));
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.reply(0, RemoteReply::Kind::returned, large);
+  auto sent = f.take();
+  REQUIRE(sent.size() == 1);
+  CHECK(std::string(sent[0].begin(), sent[0].end()).find("too_large") != std::string::npos);
+
+  f.outbox.unsent = std::size_t{1} << 21;
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.reply(1, RemoteReply::Kind::returned, atom("small"));
+  sent = f.take();
+  REQUIRE(sent.size() == 1);
+  CHECK(std::string(sent[0].begin(), sent[0].end()).find("overloaded") != std::string::npos);
+}
+
+TEST_CASE("casts and spawns of our module end as processes do") {
+  Fixture f;
+  const Bytes mfa = tuple({atom("ml_worker"), atom("echo"), integer(1)});
+  f.receive(spawn(mfa, list({atom("monitor"), atom("link")}), list({integer(1)})));
+  CHECK(f.take() == std::vector<Bytes>{spawn_reply(3, f.our_pid(1))});
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take() == std::vector<Bytes>{
+                        down(f.our_pid(1), kRequest, kNormal),
+                        framed(frame_body(tuple({integer(24), f.our_pid(1), kCaller}), kNormal))});
+
+  f.receive(spawn(mfa, list({}), list({integer(1)})));
+  CHECK(f.take() == std::vector<Bytes>{spawn_reply(0, f.our_pid(2))});
+  f.reply(1, RemoteReply::Kind::raised, atom("boom"), list({}));
+  CHECK(f.take().empty());
+}
+
+TEST_CASE("a ping is answered with its tag to the letter") {
+  Fixture f;
+  f.receive(gen_call("net_kernel", alias_tag(kRequest), tuple({atom("is_auth"), atom("t@host")})));
+  CHECK(f.take() == std::vector<Bytes>{message(tuple({alias_tag(kRequest), atom("yes")}))});
+}
+
+TEST_CASE("rex calls, with their errors, and unknown modules") {
+  Fixture f;
+  f.receive(rex_call("ml_worker", alias_tag(kRequest)));
+  CHECK(f.take().empty());
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take() == std::vector<Bytes>{message(tuple({alias_tag(kRequest), atom("value")}))});
+
+  f.receive(rex_call("ml_worker", kRequest));
+  f.reply(1, RemoteReply::Kind::raised, atom("boom"), list({}));
+  const auto badrpc = [](const Bytes& reason, const Bytes& stack) {
+    return tuple({atom("badrpc"), tuple({atom("EXIT"), tuple({reason, stack})})});
+  };
+  CHECK(f.take() == std::vector<Bytes>{message(tuple({kRequest, badrpc(atom("boom"), list({}))}))});
+
+  f.receive(rex_call("erlang", kRequest));
+  const Bytes stack = list({tuple({atom("erlang"), atom("echo"), list({integer(1)}), list({})})});
+  CHECK(f.take() == std::vector<Bytes>{message(tuple({kRequest, badrpc(atom("undef"), stack)}))});
+}
+
+TEST_CASE("a rex caller that gives up cancels its call") {
+  Fixture f;
+  f.receive(rex_call("ml_worker", alias_tag(kRequest)));
+  f.receive(frame_body(tuple({integer(20), kCaller, atom("rex"), kRequest})));
+  CHECK(f.handler.asked[0].cancelled);
+}
+
+TEST_CASE("monitors: served names are there, others and unknown pids are not") {
+  Fixture f;
+  const auto monitor = [&](const Bytes& target) {
+    f.receive(frame_body(tuple({integer(19), kCaller, target, kResult})));
+    return f.take();
+  };
+  CHECK(monitor(atom("rex")).empty());
+  CHECK(monitor(atom("net_kernel")).empty());
+  CHECK(monitor(atom("foo")) == std::vector<Bytes>{down(atom("foo"), kResult, atom("noproc"))});
+  CHECK(monitor(f.our_pid(1)) == std::vector<Bytes>{down(f.our_pid(1), kResult, atom("noproc"))});
+
+  const Bytes mfa = tuple({atom("ml_worker"), atom("echo"), integer(0)});
+  f.receive(spawn(mfa, list({}), list({})));
+  f.take();
+  CHECK(monitor(f.our_pid(1)).empty());
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kResult, kNormal)});
+}
+
+TEST_CASE("a monitor that is taken back leaves a process running") {
+  Fixture f;
+  const Bytes mfa = tuple({atom("ml_worker"), atom("echo"), integer(0)});
+  f.receive(spawn(mfa, list({atom("monitor")}), list({})));
+  f.take();
+  f.receive(frame_body(tuple({integer(20), kCaller, f.our_pid(1), kRequest})));
+  CHECK_FALSE(f.handler.asked[0].cancelled);
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take().empty());
+}
+
+TEST_CASE("links: unknown pids exit with noproc, unlinked callers hear nothing") {
+  Fixture f;
+  const Bytes stranger = f.our_pid(99);
+  f.receive(frame_body(tuple({integer(1), kCaller, stranger})));
+  CHECK(f.take() == std::vector<Bytes>{framed(
+                        frame_body(tuple({integer(24), stranger, kCaller}), atom("noproc")))});
+  const Bytes mfa = tuple({atom("ml_worker"), atom("echo"), integer(0)});
+  f.receive(spawn(mfa, list({atom("link")}), list({})));
+  f.take();
+  f.receive(frame_body(tuple({integer(35), integer(5), kCaller, f.our_pid(1)})));
+  CHECK(f.take() == std::vector<Bytes>{framed(
+                        frame_body(tuple({integer(36), integer(5), f.our_pid(1), kCaller})))});
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take().empty());
+}
+
+TEST_CASE("exit signals end a call, but for normal ones") {
+  Fixture f;
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  f.receive(frame_body(tuple({integer(24), kCaller, f.our_pid(1)}), kNormal));
+  CHECK_FALSE(f.handler.asked[0].cancelled);
+  f.receive(frame_body(tuple({integer(26), kCaller, f.our_pid(1)}), atom("kill")));
+  CHECK(f.handler.asked[0].cancelled);
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, atom("killed"))});
+}
+
+TEST_CASE("unknown and ignored messages cost nothing") {
+  Fixture f;
+  for (const Bytes& control :
+       {tuple({integer(99), kCaller}), atom("x"), tuple({integer(2), atom(""), kCaller}),
+        tuple({integer(31), kRequest, kCaller, integer(0), kCaller}),
+        tuple({integer(6), kCaller, atom(""), atom("foo")}),
+        tuple({integer(6), kCaller, atom(""), atom("net_kernel")})}) {
+    CHECK(f.receive(frame_body(control)) == Session::Verdict::keep);
+    CHECK(f.receive(frame_body(control, atom("hi"))) == Session::Verdict::keep);
+  }
+  CHECK(f.take().empty());
+}
+
+TEST_CASE("a frame whose control term cannot be read closes the connection") {
+  const Bytes whole = execute_call("ml_worker", list({}));
+  const std::size_t control_end =
+      whole.size() - 1 - list({kResult, atom("ml_worker"), atom("echo"), list({})}).size();
+  for (std::size_t size = 0; size < control_end; ++size) {
+    Fixture f;
+    CHECK(f.receive(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size))) ==
+          Session::Verdict::close);
+  }
+  Fixture f;
+  CHECK(f.receive(test::bytes({'q', 131, 97, 1})) == Session::Verdict::close);
+  Bytes bomb = test::bytes({'p', 131});
+  for (int i = 0; i < 1000000; ++i) put_bytes(bomb, test::bytes({104, 1}));
+  CHECK(f.receive(bomb) == Session::Verdict::close);
+}
+
+TEST_CASE("a payload cut anywhere is answered, and the connection kept") {
+  const Bytes whole = execute_call("ml_worker", list({integer(1)}));
+  const std::size_t payload =
+      list({kResult, atom("ml_worker"), atom("echo"), list({integer(1)})}).size();
+  for (std::size_t missing = 1; missing <= payload + 1; ++missing) {
+    Fixture f;
+    const auto end = whole.end() - static_cast<std::ptrdiff_t>(missing);
+    CHECK(f.receive(Bytes(whole.begin(), end)) == Session::Verdict::keep);
+    CHECK(f.take().size() == 2);
+    CHECK(f.handler.asked.empty());
+  }
+}
+
+}  // namespace
+}  // namespace ml_worker::distribution
