@@ -72,7 +72,7 @@ front(Config) ->
         " _ -> timer:sleep(100), F(I - 1) end end, ok = Up(300),"
         "{ok, {{_, 200, _}, _, Body}} = httpc:request(post,"
         " {\"http://127.0.0.1:~b/infer\", [], \"application/json\", <<\"{\\\"texts\\\":[\\\"from 27\\\"]}\">>},"
-        " [], [{body_format, binary}]),"
+        " [{ssl, []}], [{body_format, binary}]),"
         "#{<<\"embeddings\">> := [V]} = json:decode(Body), V", [Inside, Node, Port, Port])),
     [Vector] = maps:get(embeddings, rpc:call(Node, ml_worker, encode, [[<<"from 27">>], default])),
     ?assertEqual(Vector, Result),
