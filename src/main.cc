@@ -1,12 +1,33 @@
 // Only starts: options in, exit status out. The parts are put together in worker/.
+#include <unistd.h>
+
+#include <array>
+#include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 #include "ml_worker/config.h"
 #include "ml_worker/startup_error.h"
 #include "ml_worker/worker.h"
 
+namespace {
+
+/// OpenMP's threads wait for each other by spinning unless told otherwise before the process
+/// starts, which on a machine that is busy makes a forward pass five times as long. So the program
+/// starts itself once more with the variable set; whoever has set it is left alone.
+void let_threads_sleep(char** argv) {
+  std::array<char, PATH_MAX> program{};
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  if (readlink("/proc/self/exe", program.data(), program.size() - 1) <= 0) return;
+  setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
+  execv(program.data(), argv);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  let_threads_sleep(argv);
   using ml_worker::ExitCode;
   try {
     const auto parsed = ml_worker::parse_command_line(argc, argv);

@@ -6,7 +6,7 @@
 -export([start_worker/1, start_worker/2, spawn_program/2, node_of/1, os_pid/1]).
 -export([signal/2, await_exit/1, await_exit/2, await_log/3, log/1, stop/1]).
 -export([start_peer/1, stop_peer/1, reference/1, largest_difference/2, run/2, run/3]).
--export([free_port/0, eventually/1, eventually/2, unique/1]).
+-export([kill_epmd/0, free_port/0, eventually/1, eventually/2, unique/1]).
 
 -define(READY_TIMEOUT, 60000).
 
@@ -178,6 +178,19 @@ collect(Port, Output, Timeout) ->
         {Port, {exit_status, Status}} -> {Status, Output}
     after Timeout -> error({still_running, Output})
     end.
+
+%% @doc Kills the epmd of our port (scripts/run_tests.py gives the suites one of their own), and
+%% no other.
+kill_epmd() ->
+    Port = os:getenv("ERL_EPMD_PORT", "4369"),
+    Listens = fun(Pid) ->
+        {ok, Environment} = file:read_file("/proc/" ++ Pid ++ "/environ"),
+        Set = [V || <<"ERL_EPMD_PORT=", V/binary>> <- binary:split(Environment, <<0>>, [global])],
+        lists:member(list_to_binary(Port), Set ++ [<<"4369">> || Set =:= []])
+    end,
+    [Pid] = [P || P <- string:lexemes(os:cmd("pgrep -x epmd"), "\n"), Listens(P)],
+    "" = os:cmd("kill -9 " ++ Pid),
+    ok.
 
 free_port() ->
     {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),

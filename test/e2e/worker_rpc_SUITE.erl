@@ -346,7 +346,7 @@ other_modules_are_not_there(Config) ->
 epmd_comes_back(Config) ->
     Node = node_of(Config),
     [Name, _] = string:split(atom_to_list(Node), "@"),
-    _ = os:cmd("pkill -9 -x epmd"),
+    ok = e2e:kill_epmd(),
     #{embeddings := [_]} = encode(Config, [<<"without epmd">>]),
     _ = os:cmd("epmd -daemon"),
     e2e:eventually(fun() ->
