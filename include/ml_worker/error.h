@@ -34,16 +34,16 @@ struct Error {
 namespace errors {
 Error undef();
 /// `argument` names the argument or option; `what` reads "expected …, got …".
-Error bad_argument(std::string argument, std::string what);
-Error unknown_model(std::string name);
-Error model_failed(std::string model, std::string what);
+Error bad_argument(const std::string& argument, const std::string& what);
+Error unknown_model(const std::string& name);
+Error model_failed(const std::string& model, const std::string& what);
 /// `index` counts from 1; `at_least` says that `tokens` is a lower bound.
 Error too_long(std::size_t index, std::size_t tokens, bool at_least, std::size_t limit);
 /// `what` is an atom: text (bytes), texts (count), call (bytes), queue …
-Error too_large(std::string what, std::size_t got, std::size_t limit);
+Error too_large(const std::string& what, std::size_t got, std::size_t limit);
 Error overloaded(std::chrono::milliseconds retry_after);
 Error deadline_exceeded();
-Error unhealthy(std::string what);
+Error unhealthy(const std::string& what);
 Error draining();
 }  // namespace errors
 

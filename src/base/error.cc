@@ -43,16 +43,16 @@ Value text(std::string_view what) { return displayable_utf8(what, kMaxWhatBytes)
 
 Error undef() { return {ErrorKind::undef, atom("undef")}; }
 
-Error bad_argument(std::string argument, std::string what) {
+Error bad_argument(const std::string& argument, const std::string& what) {
   return {ErrorKind::bad_argument,
           tuple({atom("bad_argument"), argument_name(argument), text(what)})};
 }
 
-Error unknown_model(std::string name) {
+Error unknown_model(const std::string& name) {
   return {ErrorKind::unknown_model, tuple({atom("unknown_model"), displayable_utf8(name)})};
 }
 
-Error model_failed(std::string model, std::string what) {
+Error model_failed(const std::string& model, const std::string& what) {
   return {ErrorKind::model_failed,
           tuple({atom("model_failed"), displayable_utf8(model), text(what)})};
 }
@@ -62,7 +62,7 @@ Error too_long(std::size_t index, std::size_t tokens, bool at_least, std::size_t
   return {ErrorKind::too_long, tuple({atom("too_long"), index, std::move(given), limit})};
 }
 
-Error too_large(std::string what, std::size_t got, std::size_t limit) {
+Error too_large(const std::string& what, std::size_t got, std::size_t limit) {
   return {ErrorKind::too_large, tuple({atom("too_large"), argument_name(what), got, limit})};
 }
 
@@ -73,7 +73,7 @@ Error overloaded(Milliseconds retry_after) {
 
 Error deadline_exceeded() { return {ErrorKind::deadline_exceeded, atom("deadline_exceeded")}; }
 
-Error unhealthy(std::string what) {
+Error unhealthy(const std::string& what) {
   return {ErrorKind::unhealthy, tuple({atom("unhealthy"), text(what)})};
 }
 

@@ -33,7 +33,7 @@ void forward_alone(const WorkItem& item, Clock::time_point started, std::vector<
     ++counts.failed;
     counts.last_failure = *what;
     const std::string& model = item.encoder->description().name;
-    return finish_item(item, errors::model_failed(model, std::move(*what)), times);
+    return finish_item(item, errors::model_failed(model, *what), times);
   }
   ++counts.texts;
   counts.tokens += item.ids.size();

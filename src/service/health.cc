@@ -137,7 +137,7 @@ HealthCheck::Verdict HealthCheck::check_models() {
     }
     const std::string& name = model->description().name;
     log::error("unhealthy", {{"model", name}, {"what", log::printable(what, 512)}});
-    return errors::unhealthy(name + ": " + what);
+    return errors::unhealthy(fmt::format("{}: {}", name, what));
   }
   return std::nullopt;
 }

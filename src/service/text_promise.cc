@@ -19,7 +19,7 @@ TextPromise::~TextPromise() {
                     {now, now});
 }
 
-void TextPromise::keep(Result<std::span<const float>> raw, const ForwardTimes& times) {
+void TextPromise::keep(const Result<std::span<const float>>& raw, const ForwardTimes& times) {
   auto finished = finish(raw);
   kept_ = true;
   in_flight_.finish(*computation_, std::move(finished), times);

@@ -22,7 +22,7 @@ class TextPromise {
 
   Interest interest() const { return in_flight_.interest(*computation_); }
   /// Finishes the raw vector and tells those who wait, once.
-  void keep(Result<std::span<const float>> raw, const ForwardTimes& times);
+  void keep(const Result<std::span<const float>>& raw, const ForwardTimes& times);
 
  private:
   Result<std::shared_ptr<const CachedVector>> finish(const Result<std::span<const float>>& raw);

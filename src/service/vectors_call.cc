@@ -160,8 +160,8 @@ WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise,
   item.encoder = model_;
   item.ids = std::move(ids);
   item.interest = [promise] { return promise->interest(); };
-  item.done = [promise](Result<std::span<const float>> raw, const ForwardTimes& times) {
-    promise->keep(std::move(raw), times);
+  item.done = [promise](const Result<std::span<const float>>& raw, const ForwardTimes& times) {
+    promise->keep(raw, times);
   };
   return item;
 }

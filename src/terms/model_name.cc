@@ -31,7 +31,7 @@ bool is_model_name(std::string_view name) {
 }
 
 Result<std::string> checked(std::string name) {
-  if (!is_model_name(name)) return errors::unknown_model(std::move(name));
+  if (!is_model_name(name)) return errors::unknown_model(name);
   return name;
 }
 
