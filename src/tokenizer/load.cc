@@ -54,6 +54,7 @@ PipelineParts from_tokenizer_json(const fs::path& path, const JsonObject& config
   const JsonObject tokenizer = read_json_object(path, kMaxTokenizerBytes);
   PipelineParts parts = parts_of_tokenizer_json(tokenizer);
   if (is_bert_class(config)) parts.normalizer = bert_normalizer_of(config);
+  if (is_mpnet_class(config)) apply_mpnet_class(config, parts);
   if (is_roberta_class(config)) apply_roberta_class(config, parts);
   if (is_xlm_roberta_class(config)) apply_xlm_roberta_class(config, tokenizer, parts);
   return parts;
@@ -108,27 +109,31 @@ PipelineParts from_vocabulary(const fs::path& path, const JsonObject& config) {
   return parts;
 }
 
+/// Other classes read the same files in other ways.
+void expect_class(const JsonObject& config, bool (*is_class)(const JsonObject&)) {
+  if (!config.has("tokenizer_class") || is_class(config)) return;
+  config.fail("tokenizer_class '" + config.text("tokenizer_class") +
+              "' is not supported without tokenizer.json");
+}
+
+PipelineParts from_vocabulary_text(const fs::path& directory, const JsonObject& config) {
+  if (is_mpnet_class(config)) return mpnet_parts(directory, config);
+  expect_class(config, is_bert_class);
+  return from_vocabulary(directory / "vocab.txt", config);
+}
+
 PipelineParts read_parts(const fs::path& directory, const JsonObject& config) {
   const auto has = [&](const char* name) { return fs::exists(directory / name); };
-  // Other classes (MPNetTokenizer …) read the same files with other tokens round the text.
-  const auto expect_class = [&](bool (*is_class)(const JsonObject&)) {
-    if (!config.has("tokenizer_class") || is_class(config)) return;
-    config.fail("tokenizer_class '" + config.text("tokenizer_class") +
-                "' is not supported without tokenizer.json");
-  };
   if (has("tokenizer.json")) return from_tokenizer_json(directory / "tokenizer.json", config);
   if (has("sentencepiece.bpe.model")) {
-    expect_class(is_xlm_roberta_class);
+    expect_class(config, is_xlm_roberta_class);
     return xlm_roberta_parts(directory, config);
   }
   if (has("vocab.json")) {
-    expect_class(is_roberta_class);
+    expect_class(config, is_roberta_class);
     return roberta_parts(directory, config);
   }
-  if (has("vocab.txt")) {
-    expect_class(is_bert_class);
-    return from_vocabulary(directory / "vocab.txt", config);
-  }
+  if (has("vocab.txt")) return from_vocabulary_text(directory, config);
   throw StartupError(ExitCode::model, directory.string() +
                                           ": neither tokenizer.json nor vocab.txt, vocab.json or "
                                           "sentencepiece.bpe.model is there");

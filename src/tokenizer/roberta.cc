@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ml_worker/startup_error.h"
+#include "tokenizer/bert_pre_tokenizer.h"
 #include "tokenizer/byte_level.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/metaspace.h"
@@ -33,6 +34,9 @@ constexpr std::array<std::pair<const char*, const char*>, 7> kSpecialTokens = {
      {"mask_token", "<mask>"}}};
 
 std::string special_text(const JsonObject& config, std::string_view key) {
+  if (key == "unk_token" && is_mpnet_class(config)) {
+    return special_token(config, "unk_token", "[UNK]");
+  }
   const auto* const found = std::find_if(kSpecialTokens.begin(), kSpecialTokens.end(),
                                          [key](const auto& token) { return token.first == key; });
   return special_token(config, std::string(key), found->second);
@@ -49,6 +53,8 @@ AddedToken read_special(const JsonObject& config, const std::string& key) {
   }
   AddedToken token;
   token.content = unicode::decode(special_text(config, key));
+  token.normalized = is_mpnet_class(config);
+  token.lstrip = is_mpnet_class(config) && key == "mask_token";
   return token;
 }
 
@@ -124,6 +130,8 @@ bool is_xlm_roberta_class(const JsonObject& config) {
   return has_class(config, "XLMRobertaTokenizer");
 }
 
+bool is_mpnet_class(const JsonObject& config) { return has_class(config, "MPNetTokenizer"); }
+
 void apply_roberta_class(const JsonObject& config, PipelineParts& parts) {
   parts.normalizer = normalizer_of("");
   parts.pre_tokenizer =
@@ -138,6 +146,29 @@ void apply_xlm_roberta_class(const JsonObject& config, const JsonObject& tokeniz
   parts.pre_tokenizer = metaspace_of(config);
   parts.sequence_template = {{id_of_special(config, "bos_token", parts)},
                              {id_of_special(config, "eos_token", parts)}};
+}
+
+void apply_mpnet_class(const JsonObject& config, PipelineParts& parts) {
+  parts.normalizer = bert_normalizer_of(config);
+  parts.pre_tokenizer = std::make_unique<BertPreTokenizer>();
+  parts.sequence_template = {{id_of_special(config, "cls_token", parts)},
+                             {id_of_special(config, "sep_token", parts)}};
+}
+
+PipelineParts mpnet_parts(const fs::path& directory, const JsonObject& config) {
+  const fs::path path = directory / "vocab.txt";
+  WordPieceOptions options;
+  options.unknown_token = unicode::decode(special_text(config, "unk_token"));
+  PipelineParts parts;
+  try {
+    parts.model = std::make_unique<WordPiece>(
+        parse_vocabulary_lines(read_file(path, kMaxTokenizerBytes)), std::move(options));
+  } catch (const std::invalid_argument& error) {
+    throw StartupError(ExitCode::model, path.string() + ": " + error.what());
+  }
+  parts.added_tokens = special_tokens(config, *parts.model);
+  apply_mpnet_class(config, parts);
+  return parts;
 }
 
 PipelineParts roberta_parts(const fs::path& directory, const JsonObject& config) {

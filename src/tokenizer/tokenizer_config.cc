@@ -47,7 +47,8 @@ void check_listed(const JsonObject& config, const std::string& key, const Pipeli
 
 bool is_bert_class(const JsonObject& config) {
   const std::string name = config.text("tokenizer_class", "");
-  return name == "BertTokenizer" || name == "BertTokenizerFast";
+  return name == "BertTokenizer" || name == "BertTokenizerFast" || name == "DistilBertTokenizer" ||
+         name == "DistilBertTokenizerFast";
 }
 
 std::unique_ptr<Normalizer> bert_normalizer_of(const JsonObject& config) {

@@ -11,7 +11,8 @@
 namespace ml_worker {
 
 /// True if `transformers` builds this tokenizer from the fields of tokenizer_config.json and takes
-/// only the vocabulary from elsewhere (class BertTokenizer), so that tokenizer.json's normaliser
+/// only the vocabulary from elsewhere (classes BertTokenizer,
+/// DistilBertTokenizer), so that tokenizer.json's normaliser
 /// does not count.
 bool is_bert_class(const JsonObject& config);
 
