@@ -22,7 +22,7 @@ struct BpeOptions {
   bool ignore_merges = false;  ///< a word that is a token itself is not put together
 };
 
-class Bpe : public SubwordModel {
+class Bpe final : public SubwordModel {
  public:
   /// `vocabulary` and `merges` are written in byte_characters(); the first rule goes first.
   /// Throws std::invalid_argument that names a rule's token that is not in the vocabulary.

@@ -36,8 +36,8 @@ CharsmapNormalizer::CharsmapNormalizer(std::string_view charsmap) {
   for (std::size_t i = 0; i < size; i += 4) units_.push_back(little_endian(charsmap.substr(i, 4)));
   replacements_ = charsmap.substr(size);
   if (!is_valid_utf8(replacements_)) throw std::invalid_argument("charsmap: not valid UTF-8");
-  for (char c = 0; c >= 0 && c < 127; ++c) {
-    is_plain_[static_cast<std::size_t>(c)] = !shortest_match({&c, 1}).has_value();
+  for (std::size_t c = 0; c < is_plain_.size(); ++c) {
+    is_plain_.at(c) = !shortest_match(std::string(1, static_cast<char>(c))).has_value();
   }
 }
 

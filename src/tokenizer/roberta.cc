@@ -113,11 +113,11 @@ std::vector<UnigramPiece> fairseq_pieces(std::vector<UnigramPiece> pieces,
 }
 
 PipelineParts parts_of_sentencepiece(std::string_view bytes, const JsonObject& config) {
-  constexpr std::size_t unknown_id = 3;
+  constexpr std::size_t kUnknownId = 3;
   SentencePieceModel model = read_sentencepiece_model(bytes);
   PipelineParts parts;
   parts.model =
-      std::make_unique<Unigram>(fairseq_pieces(std::move(model.pieces), config), unknown_id);
+      std::make_unique<Unigram>(fairseq_pieces(std::move(model.pieces), config), kUnknownId);
   parts.normalizer = normalizer_of(model.charsmap);
   return parts;
 }

@@ -5,8 +5,6 @@
 #include <unicode/unistr.h>
 
 #include <algorithm>
-#include <array>
-#include <memory>
 #include <stdexcept>
 
 #include "tokenizer/unicode.h"
@@ -14,35 +12,34 @@
 namespace ml_worker {
 namespace {
 
-const icu::Normalizer2* current_form(NormalizationForm form, UErrorCode& status) {
-  switch (form) {
-    case NormalizationForm::nfc:
-      return icu::Normalizer2::getNFCInstance(status);
-    case NormalizationForm::nfd:
-      return icu::Normalizer2::getNFDInstance(status);
-    case NormalizationForm::nfkc:
-      return icu::Normalizer2::getNFKCInstance(status);
-    case NormalizationForm::nfkd:
-      return icu::Normalizer2::getNFKDInstance(status);
-  }
-  return nullptr;
+const icu::Normalizer2& required(const icu::Normalizer2* form) {
+  if (form == nullptr) throw std::runtime_error("ICU has no normalisation data");
+  return *form;
 }
 
-/// A form held to Unicode 9.0. Lives as long as the program: many threads use it.
-std::unique_ptr<const icu::Normalizer2> make_form(NormalizationForm form) {
-  static UErrorCode set_status = U_ZERO_ERROR;
-  static const icu::UnicodeSet unicode_9(icu::UnicodeString("[:age=9.0:]"), set_status);
-  UErrorCode status = set_status;
-  const icu::Normalizer2* current = current_form(form, status);
-  if (U_FAILURE(status) != 0) throw std::runtime_error("ICU has no normalisation data");
-  return std::make_unique<icu::FilteredNormalizer2>(*current, unicode_9);
-}
+/// The forms, held to Unicode 9.0.
+struct Forms {
+  UErrorCode status = U_ZERO_ERROR;
+  icu::UnicodeSet unicode_9{icu::UnicodeString("[:age=9.0:]"), status};
+  icu::FilteredNormalizer2 nfc{required(icu::Normalizer2::getNFCInstance(status)), unicode_9};
+  icu::FilteredNormalizer2 nfd{required(icu::Normalizer2::getNFDInstance(status)), unicode_9};
+  icu::FilteredNormalizer2 nfkc{required(icu::Normalizer2::getNFKCInstance(status)), unicode_9};
+  icu::FilteredNormalizer2 nfkd{required(icu::Normalizer2::getNFKDInstance(status)), unicode_9};
+};
 
 const icu::Normalizer2& normalizer_of(NormalizationForm form) {
-  static const std::array<std::unique_ptr<const icu::Normalizer2>, 4> forms = {
-      make_form(NormalizationForm::nfc), make_form(NormalizationForm::nfd),
-      make_form(NormalizationForm::nfkc), make_form(NormalizationForm::nfkd)};
-  return *forms.at(static_cast<std::size_t>(form));
+  static const Forms forms;
+  switch (form) {
+    case NormalizationForm::nfd:
+      return forms.nfd;
+    case NormalizationForm::nfkc:
+      return forms.nfkc;
+    case NormalizationForm::nfkd:
+      return forms.nfkd;
+    case NormalizationForm::nfc:
+      break;
+  }
+  return forms.nfc;
 }
 
 void append(const icu::UnicodeString& text, std::u32string& out) {
@@ -54,6 +51,8 @@ void append(const icu::UnicodeString& text, std::u32string& out) {
 }
 
 }  // namespace
+
+UnicodeNormalizer::UnicodeNormalizer(NormalizationForm form) : form_(form) { normalizer_of(form_); }
 
 void UnicodeNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
   if (std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x80; })) {

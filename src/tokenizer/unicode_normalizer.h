@@ -10,7 +10,8 @@ enum class NormalizationForm { nfc, nfd, nfkc, nfkd };
 
 class UnicodeNormalizer : public Normalizer {
  public:
-  explicit UnicodeNormalizer(NormalizationForm form) : form_(form) {}
+  /// Throws std::runtime_error if ICU came without its data.
+  explicit UnicodeNormalizer(NormalizationForm form);
   void normalize(std::u32string_view text, std::u32string& out) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
 
