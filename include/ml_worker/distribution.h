@@ -87,7 +87,7 @@ class Node {
   void run();
   /// From any thread or before run(): `action` runs on the node's thread when the process gets
   /// one of `signals`.
-  void on_signal(std::vector<int> signals, std::function<void(int)> action);
+  void on_signal(const std::vector<int>& signals, std::function<void(int)> action);
   /// Thread safe. Takes the name from epmd and accepts no new connection; the old ones go on.
   void unpublish();
   /// Thread safe. Sends what is waiting (for at most `linger`), closes all connections and ends

@@ -12,7 +12,7 @@ constexpr std::chrono::milliseconds kPause{100};
 
 asio::ip::address parse_address(const std::string& text) {
   std::error_code error;
-  const auto address = asio::ip::make_address(text, error);
+  auto address = asio::ip::make_address(text, error);
   if (error) {
     throw StartupError(ExitCode::network, "listen: expected an IP address, got " + text);
   }

@@ -71,6 +71,7 @@ class Node::Impl {
   void withdraw();
   void begin_stop(std::chrono::milliseconds linger);
   void stop_if_idle();
+  void close_all();
 
   NodeOptions options_;
   LocalNode local_;
@@ -97,6 +98,14 @@ Node::Impl::Impl(NodeOptions options, CallHandler& handler)
 
 /// Handlers that never ran hold connections that refer to this object: they go first.
 Node::Impl::~Impl() {
+  try {
+    close_all();
+  } catch (const std::exception& error) {
+    log::error("the node did not end cleanly", {{"what", error.what()}});
+  }
+}
+
+void Node::Impl::close_all() {
   stopping_ = true;
   withdraw();
   for (const auto& [name, connection] : connections_) connection->close("the node ends");
@@ -318,7 +327,7 @@ Node::~Node() = default;
 
 void Node::start() { impl_->start(); }
 void Node::run() { impl_->run(); }
-void Node::on_signal(std::vector<int> signals, std::function<void(int)> action) {
+void Node::on_signal(const std::vector<int>& signals, std::function<void(int)> action) {
   impl_->on_signal(signals, std::move(action));
 }
 void Node::unpublish() { impl_->unpublish(); }

@@ -485,16 +485,18 @@ void Session::answer(Call call, RemoteReply reply) {
   }
 }
 
+/// The last one gets the reason itself, so that a large reply to one caller is not copied.
 void Session::notify(const Call& call, TermParts reason) {
-  for (std::size_t i = 0; i < call.watchers.size(); ++i) {
-    const Watcher& watcher = call.watchers[i];
-    const bool last = i + 1 == call.watchers.size();
-    TermParts told = last ? std::move(reason) : reason;
-    if (watcher.reference.empty()) {
-      send_exit(call.pid, watcher.pid, std::move(told));
-    } else {
-      send_down(call.pid, watcher.pid, watcher.reference, std::move(told));
-    }
+  if (call.watchers.empty()) return;
+  for (std::size_t i = 0; i + 1 < call.watchers.size(); ++i) tell(call, call.watchers[i], reason);
+  tell(call, call.watchers.back(), std::move(reason));
+}
+
+void Session::tell(const Call& call, const Watcher& watcher, TermParts reason) {
+  if (watcher.reference.empty()) {
+    send_exit(call.pid, watcher.pid, std::move(reason));
+  } else {
+    send_down(call.pid, watcher.pid, watcher.reference, std::move(reason));
   }
 }
 

@@ -125,6 +125,7 @@ class Session : public std::enable_shared_from_this<Session> {
   RemoteReply checked(RemoteReply reply) const;
   void answer(Call call, RemoteReply reply);
   void notify(const Call& call, TermParts reason);
+  void tell(const Call& call, const Watcher& watcher, TermParts reason);
   void send_down(ByteView from, ByteView to, ByteView reference, TermParts reason);
   void send_exit(ByteView from, ByteView to, TermParts reason);
 

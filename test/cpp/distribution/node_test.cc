@@ -414,7 +414,7 @@ TEST_CASE("silent clients are cut by one deadline, however they trickle") {
     trickling.write(Bytes{hello[i]});
   }
   CHECK_FALSE(trickling.read_frame(2));
-  CHECK(std::chrono::steady_clock::now() - start < 3s);
+  CHECK(std::chrono::steady_clock::now() - start < 5s);
   for (const Socket& client : clients) CHECK_FALSE(client.read_frame(2));
   check_answers(connect_as(node, "t@host"));
 }
