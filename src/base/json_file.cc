@@ -53,8 +53,15 @@ JsonObject read_json_object(const std::filesystem::path& path, std::size_t max_b
 }
 
 JsonObject::JsonObject(nlohmann::json value, std::string where)
+    : JsonObject(std::make_shared<const nlohmann::json>(std::move(value)), std::move(where)) {}
+
+JsonObject::JsonObject(std::shared_ptr<const nlohmann::json> value, std::string where)
     : value_(std::move(value)), where_(std::move(where)) {
-  if (!value_.is_object()) fail(fmt::format("expected an object, got {}", value_.type_name()));
+  if (!value_->is_object()) fail(fmt::format("expected an object, got {}", value_->type_name()));
+}
+
+std::shared_ptr<const nlohmann::json> JsonObject::part(const nlohmann::json& value) const {
+  return {value_, &value};
 }
 
 void JsonObject::fail(const std::string& what) const {
@@ -66,24 +73,25 @@ void JsonObject::wrong_type(std::string_view key, std::string_view expected) con
 }
 
 bool JsonObject::has(std::string_view key) const {
-  const auto found = value_.find(key);
-  return found != value_.end() && !found->is_null();
+  const auto found = value_->find(key);
+  return found != value_->end() && !found->is_null();
 }
 
 const nlohmann::json& JsonObject::at(std::string_view key) const {
   if (!has(key)) fail(fmt::format("'{}' is missing", key));
-  return *value_.find(key);
+  return *value_->find(key);
 }
 
 JsonObject JsonObject::object(std::string_view key) const {
-  return {at(key), fmt::format("{}: {}", where_, key)};
+  return {part(at(key)), fmt::format("{}: {}", where_, key)};
 }
 
 std::vector<JsonObject> JsonObject::objects(std::string_view key) const {
   if (!at(key).is_array()) wrong_type(key, "an array");
   std::vector<JsonObject> result;
   for (const auto& element : at(key)) {
-    result.emplace_back(element, fmt::format("{}: {}[{}]", where_, key, result.size()));
+    result.push_back(
+        JsonObject(part(element), fmt::format("{}: {}[{}]", where_, key, result.size())));
   }
   return result;
 }

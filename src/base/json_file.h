@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -25,7 +26,7 @@ class JsonObject {
 
   [[noreturn]] void fail(const std::string& what) const;
   const std::string& where() const { return where_; }
-  const nlohmann::json& json() const { return value_; }
+  const nlohmann::json& json() const { return *value_; }
 
   bool has(std::string_view key) const;
   JsonObject object(std::string_view key) const;
@@ -42,10 +43,14 @@ class JsonObject {
   double number(std::string_view key, double fallback) const;
 
  private:
+  /// Shares the whole that `value` is a part of: a vocabulary is not to be copied to be read.
+  JsonObject(std::shared_ptr<const nlohmann::json> value, std::string where);
+  std::shared_ptr<const nlohmann::json> part(const nlohmann::json& value) const;
+
   const nlohmann::json& at(std::string_view key) const;
   [[noreturn]] void wrong_type(std::string_view key, std::string_view expected) const;
 
-  nlohmann::json value_;
+  std::shared_ptr<const nlohmann::json> value_;
   std::string where_;
 };
 

@@ -164,7 +164,8 @@ std::string write_unigram_model(const std::vector<UnigramPiece>& pieces) {
   for (const auto& piece : pieces) {
     put_piece(piece.text, static_cast<float>(piece.score), kNormalPiece, model);
   }
-  put_piece("<unk>", 0, kUnknownPiece, model);
+  // A name that no piece has: the library would find it in the place of that piece.
+  put_piece(std::string(1, '\0'), 0, kUnknownPiece, model);
   std::string trainer;
   put_number(3, kUnigram, trainer);
   put_bytes(2, trainer, model);

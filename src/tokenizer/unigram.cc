@@ -45,13 +45,9 @@ Unigram::Unigram(const std::vector<UnigramPiece>& pieces, std::size_t unknown_id
       vocabulary_size_(pieces.size()),
       unknown_id_(static_cast<std::int32_t>(unknown_id)) {
   if (unknown_id >= pieces.size()) throw std::invalid_argument("'unk_id' is not in 'vocab'");
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    check_piece(pieces[i], i);
-    const bool is_new = ids_.emplace(pieces[i].text, static_cast<std::int32_t>(i)).second;
-    if (!is_new) throw std::invalid_argument("piece '" + pieces[i].text + "' stands there twice");
-  }
-  add_characters(pieces);
+  for (std::size_t i = 0; i < pieces.size(); ++i) check_piece(pieces[i], i);
   for (const auto& piece : pieces) pieces_.push_back(piece.text);
+  add_characters(pieces);
 }
 
 /// The library's own handling of unknown characters is quadratic in their number (41 s for a MiB).
@@ -62,14 +58,15 @@ void Unigram::add_characters(const std::vector<UnigramPiece>& pieces) {
   const auto rarest = std::min_element(
       pieces.begin(), pieces.end(),
       [](const UnigramPiece& a, const UnigramPiece& b) { return a.score < b.score; });
+  std::vector<bool> is_piece(is_known_.size());
   for (const auto& piece : pieces) {
-    for (const char32_t c : unicode::decode(piece.text)) {
-      if (is_known_[c]) continue;
-      is_known_[c] = true;
-      std::string character = utf8({&c, 1});
-      if (ids_.contains(character)) continue;
-      all.push_back({std::move(character), rarest->score - kUnknownPenalty});
-    }
+    const std::u32string text = unicode::decode(piece.text);
+    for (const char32_t c : text) is_known_[c] = true;
+    if (text.size() == 1) is_piece[text[0]] = true;
+  }
+  for (char32_t c = 0; c <= kLastCodePoint; ++c) {
+    if (!is_known_[c] || is_piece[c]) continue;
+    all.push_back({utf8({&c, 1}), rarest->score - kUnknownPenalty});
   }
   const auto status = processor_->LoadFromSerializedProto(write_unigram_model(all));
   if (!status.ok()) throw std::invalid_argument("sentencepiece: " + status.ToString());
@@ -78,8 +75,11 @@ void Unigram::add_characters(const std::vector<UnigramPiece>& pieces) {
 Unigram::~Unigram() = default;
 
 std::int32_t Unigram::id_of(std::u32string_view token) const {
-  const auto found = ids_.find(utf8(token));
-  return found == ids_.end() ? -1 : found->second;
+  const std::string text = utf8(token);
+  const int id = processor_->PieceToId(text);
+  const bool is_found = id >= 0 && static_cast<std::size_t>(id) < pieces_.size() &&
+                        pieces_[static_cast<std::size_t>(id)] == text;
+  return is_found ? id : -1;
 }
 
 void Unigram::tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const {

@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "tokenizer/components.h"
@@ -41,7 +40,6 @@ class Unigram : public SubwordModel {
 
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
   std::vector<std::string> pieces_;
-  std::unordered_map<std::string, std::int32_t> ids_;
   std::vector<bool> is_known_;  ///< by code point: stands in some piece
   std::size_t vocabulary_size_;
   std::int32_t unknown_id_;

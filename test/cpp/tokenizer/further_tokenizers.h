@@ -24,8 +24,9 @@ inline nlohmann::json unigram_json() {
       ["<s>", 0], ["<pad>", 0], ["</s>", 0], ["<unk>", 0], ["▁", -2], ["▁hello", -4.5], ["a", -3],
       ["▁a", -3.5], ["b", -3], ["<mask>", 0]]}})");
   json["post_processor"] = roberta_processing();
-  json["added_tokens"] = {added_token(0, "<s>"), added_token(2, "</s>"), added_token(9, "<mask>")};
-  json["added_tokens"][2]["lstrip"] = true;
+  json["added_tokens"] = {added_token(0, "<s>"), added_token(2, "</s>"), added_token(3, "<unk>"),
+                          added_token(9, "<mask>")};
+  json["added_tokens"][3]["lstrip"] = true;
   return json;
 }
 

@@ -94,7 +94,7 @@ TEST_CASE("broken models are refused") {
       CHECK_THAT(refusal(unigram), Contains("vocab[8]"));
     }
     unigram["model"]["vocab"][8] = nlohmann::json::array({"a", -1.0});
-    CHECK_THAT(refusal(unigram), Contains("'a' stands there twice"));
+    CHECK_THAT(refusal(unigram), Contains("a is already defined"));
     unigram["model"]["vocab"] = nlohmann::json::object();
     CHECK_THAT(refusal(unigram), Contains("'vocab': expected an array"));
   }

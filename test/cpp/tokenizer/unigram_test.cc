@@ -58,7 +58,7 @@ TEST_CASE("pieces that cannot be are refused") {
     Unigram model(pieces, 3);
   };
   CHECK_THROWS_WITH(with({"", 0}), Contains("piece 12: is empty"));
-  CHECK_THROWS_WITH(with({"ab", 0}), Contains("'ab' stands there twice"));
+  CHECK_THROWS_WITH(with({"ab", 0}), Contains("ab is already defined"));
   CHECK_THROWS_WITH(with({std::string("a\0b", 3), 0}), Contains("NUL"));
   CHECK_THROWS_WITH(with({"\xFF", 0}), Contains("UTF-8"));
   CHECK_THROWS_WITH(with({"y", NAN}), Contains("score"));
