@@ -65,7 +65,10 @@ struct NodeOptions {
   /// For the first registration: a name that a crash left behind is free again in seconds.
   std::chrono::milliseconds registration_timeout{10000};
   std::vector<std::string> join;  ///< nodes to connect to, again whenever the connection is lost
-  std::chrono::milliseconds tick_interval{15000};  ///< a quarter of net_ticktime
+  /// How often an idle peer hears of us: at most a quarter of the cluster's net_ticktime.
+  std::chrono::milliseconds tick_interval{15000};
+  /// A peer that was silent for that long is given up: at least its net_ticktime.
+  std::chrono::milliseconds peer_timeout{60000};
   std::chrono::milliseconds handshake_timeout{7000};
   std::chrono::milliseconds send_timeout{30000};  ///< a peer that does not read is cut after that
   std::size_t max_connections = 1024;

@@ -25,7 +25,7 @@ Connection::Connection(asio::io_context& io, Established established, NodeContex
       closed_(std::move(closed)),
       session_(std::make_shared<Session>(std::move(established.peer), context, *this)),
       splitter_(kFramePrefixBytes, limits.max_frame_bytes),
-      ticks_(limits.tick_interval, TickPolicy::Clock::now()),
+      ticks_(limits.tick_interval, limits.peer_timeout, TickPolicy::Clock::now()),
       unread_(std::move(established.unread)) {}
 
 void Connection::start() {
@@ -176,7 +176,7 @@ void Connection::arm_tick_timer() {
 void Connection::on_tick_timer() {
   if (over_) return;
   if (ticks_.peer_is_silent(TickPolicy::Clock::now())) {
-    return close("nothing was read for four tick intervals");
+    return close("the peer is silent");
   }
   // While something waits to be sent the peer either reads it or is cut by the send deadline.
   if (ticks_.tick_due() && output_.empty() && !draining_) {

@@ -17,6 +17,7 @@ namespace ml_worker::distribution {
 
 struct ConnectionLimits {
   std::chrono::milliseconds tick_interval;
+  std::chrono::milliseconds peer_timeout;
   std::chrono::milliseconds send_timeout;  ///< without a byte taken by the peer
   std::size_t max_frame_bytes;
   std::size_t max_unsent_bytes;

@@ -129,8 +129,8 @@ NodeContext Node::Impl::make_context(CallHandler& handler) {
 }
 
 ConnectionLimits Node::Impl::connection_limits() const {
-  return {options_.tick_interval, options_.send_timeout, options_.max_frame_bytes,
-          options_.max_unsent_bytes};
+  return {options_.tick_interval, options_.peer_timeout, options_.send_timeout,
+          options_.max_frame_bytes, options_.max_unsent_bytes};
 }
 
 // ---- Start

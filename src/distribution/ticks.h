@@ -15,10 +15,13 @@ class TickPolicy {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds kShortest{250};
-  static constexpr int kSilentIntervals = 4;
 
-  TickPolicy(std::chrono::milliseconds configured, Clock::time_point now)
-      : configured_(configured), interval_(configured), last_read_(now) {}
+  TickPolicy(std::chrono::milliseconds configured, std::chrono::milliseconds peer_timeout,
+             Clock::time_point now)
+      : configured_(configured),
+        peer_timeout_(peer_timeout),
+        interval_(configured),
+        last_read_(now) {}
 
   void on_read(Clock::time_point now) { last_read_ = now; }
   void on_frame() { last_tick_.reset(); }
@@ -28,12 +31,11 @@ class TickPolicy {
   std::chrono::milliseconds interval() const { return interval_; }
   /// Once per interval: true if nothing was written since the last time.
   bool tick_due();
-  bool peer_is_silent(Clock::time_point now) const {
-    return now - last_read_ >= kSilentIntervals * configured_;
-  }
+  bool peer_is_silent(Clock::time_point now) const { return now - last_read_ >= peer_timeout_; }
 
  private:
   std::chrono::milliseconds configured_;
+  std::chrono::milliseconds peer_timeout_;
   std::chrono::milliseconds interval_;
   Clock::time_point last_read_;
   std::optional<Clock::time_point> last_tick_;
