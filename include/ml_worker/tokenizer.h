@@ -35,8 +35,8 @@ class Tokenizer {
 
 /// The tokenizer of a model directory: `tokenizer.json` where it is there, else (with
 /// `tokenizer_config.json`) `sentencepiece.bpe.model` of XLM-R, `vocab.json` and `merges.txt` of
-/// RoBERTa, or `vocab.txt` of BERT. Throws StartupError(ExitCode::model) that names what is missing,
-/// broken or not supported.
+/// RoBERTa, or `vocab.txt` of BERT. Throws StartupError(ExitCode::model) that names what is
+/// missing, broken or not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_directory);
 
 }  // namespace ml_worker

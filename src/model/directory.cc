@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "ml_worker/startup_error.h"
 #include "model/modules.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "ml_worker/model.h"
 #include "ml_worker/startup_error.h"
 #include "model/bert.h"

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 
 namespace ml_worker {
 namespace {

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <utility>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "ml_worker/startup_error.h"
 
 namespace ml_worker {

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "ml_worker/startup_error.h"
 #include "ml_worker/tokenizer.h"
 #include "tokenizer/bert_pre_tokenizer.h"

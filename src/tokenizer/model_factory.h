@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/components.h"
 #include "tokenizer/unigram.h"

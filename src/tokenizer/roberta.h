@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "tokenizer/pipeline.h"
 
 namespace ml_worker {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "tokenizer/pipeline.h"
 
 namespace ml_worker {

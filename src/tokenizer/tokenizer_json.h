@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "tokenizer/bert_normalizer.h"
 #include "tokenizer/pipeline.h"
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json_file.h"
+#include "json/json_file.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/wordpiece.h"
 

@@ -12,8 +12,10 @@ all() -> [from_command_to_vector].
 
 from_command_to_vector(_) ->
     Port = e2e:free_port(),
-    Run = open_port({spawn_executable, filename:join([e2e:root(), "scripts", "run"])},
-                    [{args, ["--workers", "2", "--port", integer_to_list(Port)]}, binary,
+    %% A shell that was started in the background ignores SIGINT, and hands that on.
+    Run = open_port({spawn_executable, os:find_executable("env")},
+                    [{args, ["--default-signal=INT", filename:join([e2e:root(), "scripts", "run"]),
+                             "--workers", "2", "--port", integer_to_list(Port)]}, binary,
                      stderr_to_stdout, exit_status]),
     {os_pid, Pid} = erlang:port_info(Run, os_pid),
     Said = await(Run, <<"Ctrl-C">>, <<>>),

@@ -56,6 +56,10 @@ class CheckLayersTest(unittest.TestCase):
         self.append("src/terms/scan.cc", '#include "distribution/control.h"\n')
         self.assertIn("private header", self.problems())
 
+    def test_the_shared_json_reader_is_for_those_who_declare_it(self):
+        self.append("src/service/service.cc", '#include "json/json_file.h"\n')
+        self.assertIn("private header", self.problems())
+
     def test_a_cycle_is_seen(self):
         path = self.tree / "src/CMakeLists.txt"
         path.write_text(path.read_text().replace(

@@ -1,4 +1,4 @@
-#include "base/json_file.h"
+#include "json/json_file.h"
 
 #include <fmt/format.h>
 
