@@ -46,23 +46,23 @@ struct Linear {
   at::Tensor bias;
 
   Linear(const at::Tensor& plain_weight, at::Tensor plain_bias) : bias(std::move(plain_bias)) {
-    static const auto kReorder = find_op<ReorderOp>("mkldnn::_reorder_linear_weight");
-    weight = kReorder.call(plain_weight, std::nullopt);
+    static const auto reorder = find_op<ReorderOp>("mkldnn::_reorder_linear_weight");
+    weight = reorder.call(plain_weight, std::nullopt);
   }
 
   at::Tensor apply(const at::Tensor& x) const { return apply(x, "none", std::nullopt); }
   /// BERT's GELU is the one with erf, "none" to oneDNN; the other is "tanh".
   at::Tensor apply_gelu(const at::Tensor& x) const { return apply(x, "gelu", "none"); }
   at::Tensor apply_add(const at::Tensor& x, const at::Tensor& residual) const {
-    static const auto kOp = find_op<LinearAddOp>("mkldnn::_linear_pointwise", "binary");
-    return kOp.call(x, residual, weight, bias, "add");
+    static const auto op = find_op<LinearAddOp>("mkldnn::_linear_pointwise", "binary");
+    return op.call(x, residual, weight, bias, "add");
   }
 
  private:
   at::Tensor apply(const at::Tensor& x, std::string_view activation,
                    std::optional<std::string_view> algorithm) const {
-    static const auto kOp = find_op<LinearOp>("mkldnn::_linear_pointwise");
-    return kOp.call(x, weight, bias, activation, c10::List<std::optional<at::Scalar>>(), algorithm);
+    static const auto op = find_op<LinearOp>("mkldnn::_linear_pointwise");
+    return op.call(x, weight, bias, activation, c10::List<std::optional<at::Scalar>>(), algorithm);
   }
 };
 

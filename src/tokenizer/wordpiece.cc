@@ -19,15 +19,15 @@ std::pair<std::size_t, std::int32_t> WordPiece::Table::longest_match(
   return {0, -1};
 }
 
-WordPiece::WordPiece(VocabularyEntries vocabulary, WordPieceOptions options)
+WordPiece::WordPiece(const VocabularyEntries& vocabulary, WordPieceOptions options)
     : options_(std::move(options)) {
   const auto& prefix = options_.continuing_prefix;
-  for (auto& [token, id] : vocabulary) {
+  for (const auto& [token, id] : vocabulary) {
     vocabulary_size_ = std::max(vocabulary_size_, static_cast<std::size_t>(id) + 1);
     if (token.starts_with(prefix)) continuations_.add(token.substr(prefix.size()), id);
-    tokens_.add(std::move(token), id);
+    tokens_.add(token, id);
   }
-  unknown_id_ = id_of(options_.unknown_token);
+  unknown_id_ = WordPiece::id_of(options_.unknown_token);
   if (unknown_id_ < 0) throw std::invalid_argument("the unknown token is not in the vocabulary");
 }
 

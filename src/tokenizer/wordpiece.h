@@ -22,7 +22,7 @@ class WordPiece : public SubwordModel {
  public:
   /// Ids are not negative. Throws std::invalid_argument if the unknown token is not in
   /// `vocabulary`.
-  WordPiece(VocabularyEntries vocabulary, WordPieceOptions options);
+  WordPiece(const VocabularyEntries& vocabulary, WordPieceOptions options);
 
   void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const override;
   std::int32_t id_of(std::u32string_view token) const override;
