@@ -331,8 +331,8 @@ a_caller_that_gives_up_cancels(Config) ->
 
 timeout_ms(Config) ->
     Node = node_of(Config),
-    Busy = erpc:send_request(Node, ml_worker, encode, [some_texts(1500), default, #{format => binary}]),
-    e2e:eventually(fun() -> call(Config, get_load, []) > 0.2 end),
+    Busy = erpc:send_request(Node, ml_worker, encode, [some_texts(5000), default, #{format => binary}]),
+    e2e:eventually(fun() -> call(Config, get_load, []) > 0.4 end),
     ?assertEqual(deadline_exceeded,
                  reason(Config, encode, [some_texts(3), default, #{timeout_ms => 1}])),
     #{embeddings := _} = erpc:receive_response(Busy, 120000).
