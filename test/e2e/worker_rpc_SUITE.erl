@@ -318,25 +318,26 @@ ping_until(Node, Id, Times) ->
         false -> [Took | Times]
     end.
 
+%% Its work is dropped wherever it is by then, announced or queued: none of it is computed.
 a_caller_that_gives_up_cancels(Config) ->
     Node = node_of(Config),
-    #{queue := #{cancelled := Before}} = call(Config, info, []),
-    Busy = erpc:send_request(Node, ml_worker, encode, [some_texts(1500), default, #{format => binary}]),
+    #{queue := #{texts := Computed}, calls := #{cancelled := Before}} = call(Config, info, []),
+    Busy = erpc:send_request(Node, ml_worker, encode, [some_texts(5000), default, #{format => binary}]),
+    await_full_queue(Config),
     ?assertError({erpc, timeout}, erpc:call(Node, ml_worker, encode, [some_texts(500), default], 100)),
     #{embeddings := _} = erpc:receive_response(Busy, 120000),
     e2e:eventually(fun() ->
-        #{queue := #{cancelled := Now}} = call(Config, info, []),
-        Now >= Before + 400
-    end).
+        #{calls := #{cancelled := Now}} = call(Config, info, []),
+        Now =:= Before + 1
+    end),
+    #{embeddings := _} = encode(Config, some_texts(1)),
+    #{queue := #{texts := After}} = call(Config, info, []),
+    ?assertEqual(5001, After - Computed).
 
 timeout_ms(Config) ->
     Node = node_of(Config),
     Busy = erpc:send_request(Node, ml_worker, encode, [some_texts(5000), default, #{format => binary}]),
-    %% Queued, not merely announced: while a large call is tokenized a small one goes first.
-    e2e:eventually(fun() ->
-        #{queue := #{queued_tokens := Queued}} = call(Config, info, []),
-        Queued > 20000
-    end),
+    await_full_queue(Config),
     ?assertEqual(deadline_exceeded,
                  reason(Config, encode, [some_texts(3), default, #{timeout_ms => 1}])),
     #{embeddings := _} = erpc:receive_response(Busy, 120000).
@@ -361,6 +362,13 @@ epmd_comes_back(Config) ->
     end, 30000).
 
 %% ---- Help ----------------------------------------------------------------------------------------
+
+%% Queued, not merely announced: while a large call is tokenized a small one goes first.
+await_full_queue(Config) ->
+    e2e:eventually(fun() ->
+        #{queue := #{queued_tokens := Queued}} = call(Config, info, []),
+        Queued > 20000
+    end).
 
 %% Texts that no cache knows.
 some_texts(Count) ->
