@@ -38,6 +38,12 @@ struct RemoteReply {
   terms::Bytes stack;
 };
 
+/// `[{Module, Function, Arguments, []}]`: the stack of an exception that a call raises, as an
+/// Erlang node gives it. `undef` echoes the arguments, but only under 1 KB: a caller's megabytes
+/// are not sent back. Otherwise the arity stands in their place (0 for what is no proper list).
+terms::Bytes stack_trace(const std::string& module, const std::string& function,
+                         terms::ScannedTerm arguments, bool echo_arguments);
+
 using CallReplier = std::function<void(RemoteReply)>;
 
 /// Given up by the caller (timed out, exited, its node gone): stop working for it.

@@ -11,7 +11,7 @@
 namespace ml_worker {
 namespace {
 
-constexpr const char* kVersion = "ml_worker 0.1.0";
+constexpr const char* kVersion = "ml_worker " ML_WORKER_VERSION;
 
 constexpr const char* kDescription =
     "Joins an Erlang cluster as a hidden node and answers rpc:call(Node, ml_worker, encode, …)\n"

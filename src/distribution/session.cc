@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "distribution/stack_trace.h"
 #include "ml_worker/error.h"
 #include "ml_worker/log.h"
 
@@ -16,8 +17,7 @@ using terms::TermType;
 using terms::Writer;
 
 constexpr const char* kOurModule = "ml_worker";
-constexpr std::size_t kMaxWatchers = 64;           ///< of one call
-constexpr std::size_t kMaxEchoedArguments = 1024;  ///< bytes of arguments that `undef` repeats
+constexpr std::size_t kMaxWatchers = 64;       ///< of one call
 constexpr std::size_t kSalvageBytes = 8192;    ///< how far a broken payload is searched for its tag
 constexpr std::size_t kFrameOverhead = 65536;  ///< of a reply: control term and tags
 
@@ -45,37 +45,8 @@ RemoteReply raised(const Value& reason, Bytes stack = nil_term()) {
   return {RemoteReply::Kind::raised, std::move(term), std::move(stack)};
 }
 
-/// Elements of a proper list; nothing for anything else.
-std::optional<std::size_t> list_length(ScannedTerm term) {
-  Reader in(term);
-  if (in.read_nil()) return 0;
-  if (const auto text = in.read_string()) return text->size();
-  const auto length = in.read_list();
-  if (!length) return std::nullopt;
-  for (std::size_t i = 0; i < *length; ++i) in.read_raw();
-  return in.read_nil() ? length : std::nullopt;
-}
-
-/// `[{M, F, Args, []}]`, with the arity in place of arguments that are too long to be repeated.
-Bytes undef_stack(const std::string& module, const std::string& function, ScannedTerm arguments) {
-  Bytes out;
-  Writer stack(out);
-  stack.list(1);
-  stack.tuple(4);
-  stack.atom(module);
-  stack.atom(function);
-  if (arguments.bytes().size() < kMaxEchoedArguments) {
-    stack.raw(arguments.bytes());
-  } else {
-    stack.integer(static_cast<std::int64_t>(list_length(arguments).value_or(0)));
-  }
-  stack.nil();
-  stack.nil();
-  return out;
-}
-
 RemoteReply undef(const std::string& module, const std::string& function, ScannedTerm arguments) {
-  return raised(errors::undef().reason, undef_stack(module, function, arguments));
+  return raised(errors::undef().reason, stack_trace(module, function, arguments, true));
 }
 
 /// `{Reason, Stack}`: with what a process exits that raised an error.

@@ -11,7 +11,6 @@
 namespace ml_worker {
 namespace {
 
-constexpr const char* kVersion = "0.1.0";
 constexpr int kApi = 1;
 
 Value number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
@@ -145,7 +144,7 @@ Value info_value(const Core& core) {
               {"cache", cache_section(core.cache.stats())},
               {"queue", queue_section(core.batcher.stats())},
               {"calls", calls_section(core)},
-              {"version", kVersion},
+              {"version", ML_WORKER_VERSION},
               {"api", kApi},
               {"functions", atoms(service_functions())},
               {"opts", atoms(service_options())},

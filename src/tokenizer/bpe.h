@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tokenizer/components.h"
-#include "tokenizer/wordpiece.h"
+#include "tokenizer/token_ids.h"
 
 namespace ml_worker {
 
@@ -34,12 +34,6 @@ class Bpe final : public SubwordModel {
   std::size_t vocabulary_size() const override { return vocabulary_size_; }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::u32string_view text) const {
-      return std::hash<std::u32string_view>()(text);
-    }
-  };
   struct Merge {
     std::uint32_t rank;
     std::int32_t id;  ///< of the two together
@@ -51,7 +45,7 @@ class Bpe final : public SubwordModel {
   Word initial_symbols(std::string_view bytes) const;
   std::int32_t id_of_whole(std::string_view bytes) const;
 
-  std::unordered_map<std::u32string, std::int32_t, Hash, std::equal_to<>> ids_;
+  TokenIds ids_;
   std::unordered_map<std::uint64_t, Merge> merges_;
   std::array<std::int32_t, 256> byte_ids_{};  ///< -1: none
   std::int32_t unknown_id_ = -1;

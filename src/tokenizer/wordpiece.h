@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "tokenizer/components.h"
+#include "tokenizer/token_ids.h"
 
 namespace ml_worker {
-
-using VocabularyEntries = std::vector<std::pair<std::u32string, std::int32_t>>;
 
 struct WordPieceOptions {
   std::u32string unknown_token = U"[UNK]";
@@ -29,14 +28,8 @@ class WordPiece : public SubwordModel {
   std::size_t vocabulary_size() const override { return vocabulary_size_; }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::u32string_view text) const {
-      return std::hash<std::u32string_view>()(text);
-    }
-  };
   struct Table {
-    std::unordered_map<std::u32string, std::int32_t, Hash, std::equal_to<>> ids;
+    TokenIds ids;
     std::size_t longest = 0;
     void add(std::u32string token, std::int32_t id);
     /// The longest token that `text` begins with: its length (0 if there is none) and id.

@@ -8,44 +8,16 @@ namespace {
 using distribution::RemoteCall;
 using distribution::RemoteReply;
 
-/// `undef` echoes the arguments of a call only when they are small, as the stack of an Erlang
-/// exception would hold them; a caller's megabytes are not sent back.
-constexpr std::size_t kMaxEchoedArguments = 1024;
-
-std::int64_t arity_of(terms::ScannedTerm arguments) {
-  terms::Reader reader(arguments);
-  if (const auto length = reader.read_list()) return static_cast<std::int64_t>(*length);
-  if (const auto text = reader.read_string()) return static_cast<std::int64_t>(text->size());
-  return 0;
-}
-
 bool is_undef(const terms::CallReply& reply) {
   terms::Bytes undef;
   terms::Writer(undef).atom("undef");
   return reply.term == undef;
 }
 
-/// `[{ml_worker, F, ArityOrArgs, []}]`
-terms::Bytes stack_of(const RemoteCall& call, bool echo_arguments) {
-  terms::Bytes stack;
-  terms::Writer writer(stack);
-  writer.list(1);
-  writer.tuple(4);
-  writer.atom(call.module);
-  writer.atom(call.function);
-  if (echo_arguments && call.arguments.bytes().size() < kMaxEchoedArguments) {
-    writer.raw(call.arguments.bytes());
-  } else {
-    writer.integer(arity_of(call.arguments));
-  }
-  writer.nil();
-  writer.nil();
-  return stack;
-}
-
 RemoteReply to_remote(const RemoteCall& call, terms::CallReply reply) {
   if (!reply.raised) return {RemoteReply::Kind::returned, std::move(reply.term), {}};
-  terms::Bytes stack = stack_of(call, is_undef(reply));
+  terms::Bytes stack =
+      distribution::stack_trace(call.module, call.function, call.arguments, is_undef(reply));
   return {RemoteReply::Kind::raised, std::move(reply.term), std::move(stack)};
 }
 

@@ -42,8 +42,6 @@ distribution::NodeOptions node_options_of(const Config& config, std::string cook
   options.join = config.join;
   options.tick_interval = config.tick_interval;
   options.start_epmd = config.start_epmd;
-  if (const char* port = std::getenv("ERL_EPMD_PORT"))
-    options.epmd_port = static_cast<std::uint16_t>(std::strtoul(port, nullptr, 10));
   return options;
 }
 

@@ -17,7 +17,7 @@ all() ->
         floats_are_the_shortest_decimals, normalize, truncation_is_said, dimensions, usage,
         predict, names_of_the_model, no_texts, charlists, info, get_load, health, undef,
         bad_arguments, limits, a_text_of_10_mb, the_connection_survives_all_that,
-        a_long_computation_delays_no_ping, a_caller_that_gives_up_cancels, timeout_ms,
+        a_long_computation_delays_no_ping, a_long_computation_delays_no_tick, a_caller_that_gives_up_cancels, timeout_ms,
         other_modules_are_not_there, epmd_comes_back
     ].
 
@@ -317,6 +317,21 @@ ping_until(Node, Id, Times) ->
         true -> timer:sleep(20), ping_until(Node, Id, [Took | Times]);
         false -> [Took | Times]
     end.
+
+%% An idle peer hears of a worker that ticks every second, while the device is busy for longer.
+a_long_computation_delays_no_tick(_) ->
+    Worker = e2e:start_worker(worker, ["--tick-interval", "1"]),
+    Node = e2e:node_of(Worker),
+    Socket = dist_wire:connect(Node),
+    ok = dist_wire:handshake(Socket, e2e:unique(idle) ++ "@127.0.0.1", atom_to_list(erlang:get_cookie())),
+    Busy = erpc:send_request(Node, ml_worker, encode, [some_texts(10000), default, #{format => binary}]),
+    await_full_queue([{node, Node}]),
+    [?assertEqual({ok, <<0:32>>}, gen_tcp:recv(Socket, 4, 2000)) || _ <- lists:seq(1, 3)],
+    #{queue := #{running_tokens := Running}} = call([{node, Node}], info, []),
+    ?assert(Running > 0),
+    gen_tcp:close(Socket),
+    #{embeddings := _} = erpc:receive_response(Busy, 120000),
+    ok = e2e:stop(Worker).
 
 %% Its work is dropped wherever it is by then, announced or queued: none of it is computed.
 a_caller_that_gives_up_cancels(Config) ->
