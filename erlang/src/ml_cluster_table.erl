@@ -1,8 +1,8 @@
 %% @doc What is known of each worker. Readers use ETS and a persistent term and never ask a
 %% process; the table belongs to the supervisor, so that a crash of any of us loses nothing.
 %%
-%% Each worker's own process writes its row. This process only serialises the making of the
-%% snapshot out of the rows: two writers that did it at once could leave the older one in place.
+%% Rows are written through this process, one after the other. The snapshot is renewed before the
+%% row can be read: whoever sees a worker `up' (or no longer) may rely on calls going to it (or not).
 -module(ml_cluster_table).
 -behaviour(gen_server).
 
@@ -47,17 +47,13 @@ start_link() -> gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
 %% @doc Writes a worker's row and renews the snapshot.
 -spec put(row()) -> ok.
-put(#{node := Node, role := Role} = Row) ->
-    true = ets:insert(?MODULE, [{{worker, Node}, Row} | [{{local, Node}, true} || Role =:= local]]),
-    gen_server:call(?MODULE, publish).
+put(Row) -> gen_server:call(?MODULE, {put, Row}).
 
 %% @doc Forgets a worker.
 -spec forget(node()) -> ok.
 forget(Node) ->
     true = ets:delete(?MODULE, {process, Node}),
-    true = ets:delete(?MODULE, {local, Node}),
-    true = ets:delete(?MODULE, {worker, Node}),
-    gen_server:call(?MODULE, publish).
+    gen_server:call(?MODULE, {forget, Node}).
 
 -spec rows() -> [row()].
 rows() ->
@@ -181,13 +177,22 @@ attempts(Gauges) ->
 -spec init([]) -> {ok, no_state}.
 init([]) ->
     process_flag(trap_exit, true),
-    publish(),
+    publish(rows()),
     {ok, no_state}.
 
--spec handle_call(publish, gen_server:from(), no_state) -> {reply, ok, no_state}.
-handle_call(publish, _From, State) ->
-    publish(),
+-spec handle_call({put, row()} | {forget, node()}, gen_server:from(), no_state) ->
+    {reply, ok, no_state}.
+handle_call({put, #{node := Node, role := Role} = Row}, _From, State) ->
+    publish(lists:sort(fun by_node/2, [Row | others(Node)])),
+    true = ets:insert(?MODULE, [{{worker, Node}, Row} | [{{local, Node}, true} || Role =:= local]]),
+    {reply, ok, State};
+handle_call({forget, Node}, _From, State) ->
+    publish(others(Node)),
+    true = ets:delete(?MODULE, {local, Node}),
+    true = ets:delete(?MODULE, {worker, Node}),
     {reply, ok, State}.
+
+others(Node) -> [Row || #{node := Other} = Row <- rows(), Other =/= Node].
 
 -spec handle_cast(term(), no_state) -> {noreply, no_state}.
 handle_cast(_, State) -> {noreply, State}.
@@ -199,7 +204,7 @@ terminate(_, _) ->
 
 %% An equal term is not put again: replacing a persistent term costs a collection of every process
 %% that holds the old one.
-publish() -> persistent_term:put(?MODULE, snapshot_of(rows())).
+publish(Rows) -> persistent_term:put(?MODULE, snapshot_of(Rows)).
 
 snapshot_of(Rows) ->
     Up = [member(Row) || #{state := up} = Row <- Rows],
