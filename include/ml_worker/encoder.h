@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -25,6 +26,12 @@ struct ModelOptions {
   int compute_threads = 0;  ///< threads of one forward pass; 0: all cores
 };
 
+/// What a model's vectors are.
+enum class ModelTask {
+  embedding,       ///< a sentence's vector
+  classification,  ///< scores, one per label; texts or pairs of texts (cross-encoders too)
+};
+
 /// What is said of a loaded model; constant while it lives.
 struct ModelDescription {
   std::string name;            ///< directory name, e.g. "all-MiniLM-L6-v2"
@@ -35,6 +42,29 @@ struct ModelDescription {
   std::string model_id;  ///< names weights, tokenizer and modules (a digest)
   std::string numerics;  ///< names dtype, kernels and device, e.g. "float32/onednn/cpu"
   std::size_t weight_bytes = 0;
+  ModelTask task = ModelTask::embedding;
+  std::size_t token_dimensions = 0;  ///< length of one token's vector; 0: it gives none
+  std::vector<std::string> labels;   ///< of a classification model, one per dimension
+  /// Prefixes by name, as config_sentence_transformers.json has them.
+  std::map<std::string, std::string> prompts;
+  std::string default_prompt;  ///< put before a text that names none; the text itself, not a name
+  bool pools_prompt = true;    ///< a prompt's tokens take part in pooling (`include_prompt`)
+};
+
+/// What forward() is to give.
+enum class EncoderOutput {
+  vectors,  ///< one row per input: the sentence's vector, or the scores of a classification model
+  tokens,   ///< one row per token: the transformer's output, `token_dimensions` long
+};
+
+/// One text or one pair of texts, as token ids.
+struct EncoderInput {
+  EncoderInput() = default;
+  EncoderInput(std::span<const std::int32_t> token_ids) : ids(token_ids) {}
+
+  std::span<const std::int32_t> ids;
+  std::size_t second_start = 0;  ///< of a pair: where token type 1 begins; 0: all of type 0
+  std::size_t unpooled = 0;      ///< leading tokens that pooling leaves out: a prompt's
 };
 
 /// Thrown by forward(): this batch cannot be computed.
@@ -49,13 +79,13 @@ class Encoder {
   virtual const ModelDescription& description() const = 0;
   virtual const Tokenizer& tokenizer() const = 0;
 
-  /// One forward pass. `texts`: token ids per text, each 1 … max_tokens long, ids in the
-  /// vocabulary. `vectors`: row-major float32 [texts.size(), dimensions], filled with the model's
-  /// output *before* a final Normalize (the caller normalises if asked to). A text's row does not
-  /// depend on its neighbours (docs/MODELS.md states the exceptions). Called from one thread at a
-  /// time. Throws EncoderError.
-  virtual void forward(std::span<const std::span<const std::int32_t>> texts,
-                       std::span<float> vectors) = 0;
+  /// One forward pass. `inputs`: each 1 … max_tokens long, ids in the vocabulary. `rows`:
+  /// row-major float32, filled with the model's output *before* a final Normalize (the caller
+  /// normalises if asked to): [inputs.size(), dimensions] for `vectors`, for `tokens` [all tokens
+  /// of the inputs in their order, token_dimensions]. A text's rows do not depend on its neighbours
+  /// (docs/MODELS.md states the exceptions). Called from one thread at a time. Throws EncoderError.
+  virtual void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
+                       std::span<float> rows) = 0;
 };
 
 }  // namespace ml_worker

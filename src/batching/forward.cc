@@ -9,13 +9,13 @@
 namespace ml_worker {
 namespace {
 
-using Texts = std::vector<std::span<const std::int32_t>>;
+using Inputs = std::vector<EncoderInput>;
 
 /// What went wrong, if something did. No exception of an encoder leaves this function.
-std::optional<std::string> try_forward(Encoder& encoder, const Texts& texts,
+std::optional<std::string> try_forward(Encoder& encoder, const Inputs& inputs,
                                        std::span<float> rows) {
   try {
-    encoder.forward(texts, rows);
+    encoder.forward(inputs, EncoderOutput::vectors, rows);
     return std::nullopt;
   } catch (const std::exception& exception) {
     return exception.what();
@@ -27,7 +27,7 @@ std::optional<std::string> try_forward(Encoder& encoder, const Texts& texts,
 void forward_alone(const WorkItem& item, Clock::time_point started, std::vector<float>& rows,
                    ForwardCounts& counts) {
   rows.resize(item.encoder->description().dimensions);
-  auto what = try_forward(*item.encoder, {item.ids}, rows);
+  auto what = try_forward(*item.encoder, {EncoderInput(item.ids)}, rows);
   const ForwardTimes times{started, Clock::now()};
   if (what) {
     ++counts.failed;
@@ -75,10 +75,10 @@ ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point 
   ForwardCounts counts;
   Encoder& encoder = *batch.front().encoder;
   const std::size_t dimensions = encoder.description().dimensions;
-  Texts texts;
-  for (const WorkItem& item : batch) texts.emplace_back(item.ids);
+  Inputs inputs;
+  for (const WorkItem& item : batch) inputs.emplace_back(item.ids);
   rows.resize(batch.size() * dimensions);
-  if (try_forward(encoder, texts, rows)) return forward_each(batch, started, rows);
+  if (try_forward(encoder, inputs, rows)) return forward_each(batch, started, rows);
   const ForwardTimes times{started, Clock::now()};
   std::size_t row = 0;
   for (const WorkItem& item : batch) {

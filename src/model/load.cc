@@ -89,49 +89,63 @@ class BertEncoder : public Encoder {
   const ModelDescription& description() const override { return description_; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
 
-  void forward(std::span<const std::span<const std::int32_t>> texts,
-               std::span<float> vectors) override {
-    check(texts, vectors);
-    if (texts.empty()) return;
+  void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
+               std::span<float> rows) override {
+    check(inputs, output, rows);
+    if (inputs.empty()) return;
     try {
-      compute(texts, vectors);
+      compute(inputs, output, rows);
     } catch (const std::exception& error) {
       throw EncoderError(error.what());
     }
   }
 
  private:
-  void check(std::span<const std::span<const std::int32_t>> texts,
-             std::span<const float> vectors) const {
-    if (vectors.size() != texts.size() * description_.dimensions) {
-      throw EncoderError(fmt::format("room for {} floats, expected {}", vectors.size(),
-                                     texts.size() * description_.dimensions));
+  void check(std::span<const EncoderInput> inputs, EncoderOutput output,
+             std::span<const float> rows) const {
+    std::size_t tokens = 0;
+    for (const EncoderInput& input : inputs) {
+      check_ids(input.ids);
+      tokens += input.ids.size();
     }
-    for (const auto text : texts) {
-      if (text.empty() || text.size() > description_.max_tokens) {
-        throw EncoderError(fmt::format("a text of {} tokens, expected 1 to {}", text.size(),
-                                       description_.max_tokens));
-      }
-      for (const std::int32_t id : text) {
-        if (id < 0 || id >= vocabulary_) throw EncoderError("a token id outside the vocabulary");
-      }
+    const std::size_t expected = output == EncoderOutput::vectors
+                                     ? inputs.size() * description_.dimensions
+                                     : tokens * hidden_;
+    if (rows.size() == expected) return;
+    throw EncoderError(fmt::format("room for {} floats, expected {}", rows.size(), expected));
+  }
+
+  void check_ids(std::span<const std::int32_t> ids) const {
+    if (ids.empty() || ids.size() > description_.max_tokens) {
+      throw EncoderError(fmt::format("a text of {} tokens, expected 1 to {}", ids.size(),
+                                     description_.max_tokens));
+    }
+    for (const std::int32_t id : ids) {
+      if (id < 0 || id >= vocabulary_) throw EncoderError("a token id outside the vocabulary");
     }
   }
 
-  void compute(std::span<const std::span<const std::int32_t>> texts, std::span<float> vectors) {
-    std::vector<std::size_t> lengths(texts.size());
-    std::transform(texts.begin(), texts.end(), lengths.begin(),
-                   [](const auto text) { return text.size(); });
+  void compute(std::span<const EncoderInput> inputs, EncoderOutput output, std::span<float> rows) {
+    std::vector<std::size_t> lengths(inputs.size());
+    std::transform(inputs.begin(), inputs.end(), lengths.begin(),
+                   [](const EncoderInput& input) { return input.ids.size(); });
     const Packing packing = pack(lengths);
     std::vector<std::int32_t> ids;
     ids.reserve(packing.tokens);
-    for (const std::size_t text : packing.order) {
-      ids.insert(ids.end(), texts[text].begin(), texts[text].end());
+    for (const std::size_t i : packing.order) {
+      ids.insert(ids.end(), inputs[i].ids.begin(), inputs[i].ids.end());
     }
     const std::span<const float> states = bert_->forward(ids, packing);
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      pool(pooling_, states.subspan(packing.first_tokens[i] * hidden_, lengths[i] * hidden_),
-           hidden_, vectors.subspan(i * description_.dimensions, description_.dimensions));
+    std::size_t token = 0;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const auto own = states.subspan(packing.first_tokens[i] * hidden_, lengths[i] * hidden_);
+      if (output == EncoderOutput::tokens) {
+        std::copy(own.begin(), own.end(), rows.subspan(token * hidden_).begin());
+        token += lengths[i];
+      } else {
+        pool(pooling_, own, hidden_,
+             rows.subspan(i * description_.dimensions, description_.dimensions));
+      }
     }
   }
 
@@ -148,6 +162,7 @@ ModelDescription describe(const fs::path& directory, const ModelDirectory& conte
   description.name = model_name_of(directory);
   description.dimensions =
       static_cast<std::size_t>(contents.config.hidden) * contents.pooling.size();
+  description.token_dimensions = static_cast<std::size_t>(contents.config.hidden);
   description.max_tokens = contents.max_tokens;
   description.normalizes = contents.normalizes;
   description.truncation_side = contents.truncation_side;

@@ -29,9 +29,9 @@ std::vector<float> compute(Encoder& model) {
   const ModelDescription& description = model.description();
   const Tokens tokens =
       model.tokenizer().encode(kText, description.max_tokens, description.truncation_side);
-  const std::vector<std::span<const std::int32_t>> texts{tokens.ids};
+  const std::vector<EncoderInput> inputs{EncoderInput(tokens.ids)};
   std::vector<float> vector(description.dimensions);
-  model.forward(texts, vector);
+  model.forward(inputs, EncoderOutput::vectors, vector);
   return vector;
 }
 

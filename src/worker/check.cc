@@ -33,9 +33,9 @@ std::vector<Ids> tokenize(const Encoder& encoder) {
 }
 
 Vectors forward(Encoder& encoder, std::span<const Ids> texts) {
-  const std::vector<std::span<const std::int32_t>> views(texts.begin(), texts.end());
+  const std::vector<EncoderInput> inputs(texts.begin(), texts.end());
   Vectors vectors(texts.size() * encoder.description().dimensions);
-  encoder.forward(views, vectors);
+  encoder.forward(inputs, EncoderOutput::vectors, vectors);
   return vectors;
 }
 

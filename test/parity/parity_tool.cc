@@ -67,14 +67,15 @@ void normalize(std::span<float> vector) {
 /// Vectors of texts from `first` on, as many as fit into one batch; returns how many.
 std::size_t run_batch(Encoder& encoder, std::span<const std::vector<std::int32_t>> ids,
                       std::span<float> vectors) {
-  std::vector<std::span<const std::int32_t>> batch;
+  std::vector<EncoderInput> batch;
   std::size_t tokens = 0;
   for (const auto& text : ids) {
     if (!batch.empty() && tokens + text.size() > kBatchTokens) break;
     tokens += text.size();
     batch.emplace_back(text);
   }
-  encoder.forward(batch, vectors.first(batch.size() * encoder.description().dimensions));
+  encoder.forward(batch, EncoderOutput::vectors,
+                  vectors.first(batch.size() * encoder.description().dimensions));
   return batch.size();
 }
 

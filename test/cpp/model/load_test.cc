@@ -30,9 +30,9 @@ Encoder& encoder() {
 }
 
 std::vector<float> forward(const std::vector<Ids>& texts) {
-  const std::vector<std::span<const std::int32_t>> views(texts.begin(), texts.end());
+  const std::vector<EncoderInput> inputs(texts.begin(), texts.end());
   std::vector<float> vectors(texts.size() * encoder().description().dimensions);
-  encoder().forward(views, vectors);
+  encoder().forward(inputs, EncoderOutput::vectors, vectors);
   return vectors;
 }
 
@@ -138,9 +138,9 @@ TEST_CASE("batches that cannot be computed are refused, and the next one works")
   CHECK_THROWS_AS(forward({Ids{101, -1, 102}}), EncoderError);
   CHECK_THROWS_AS(forward({Ids{101, 30522, 102}}), EncoderError);
   const Ids text = {101, 102};
-  const std::vector<std::span<const std::int32_t>> texts = {text};
+  const std::vector<EncoderInput> inputs = {EncoderInput(text)};
   std::vector<float> small(383);
-  CHECK_THROWS_AS(encoder().forward(texts, small), EncoderError);
+  CHECK_THROWS_AS(encoder().forward(inputs, EncoderOutput::vectors, small), EncoderError);
   CHECK(forward({text}).size() == 384);
   CHECK(forward({}).empty());
 }

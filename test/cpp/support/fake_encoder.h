@@ -72,6 +72,7 @@ class FakeEncoder : public Encoder {
     description_.model_id = "id-of-" + description_.name;
     description_.numerics = "float32/fake/cpu";
     description_.weight_bytes = 1000;
+    description_.token_dimensions = dimensions;
   }
   // Nobody may be left waiting in forward().
   ~FakeEncoder() override { open(); }
@@ -92,17 +93,18 @@ class FakeEncoder : public Encoder {
     return vector;
   }
 
-  void forward(std::span<const std::span<const std::int32_t>> texts,
-               std::span<float> vectors) override {
+  void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
+               std::span<float> rows) override {
     enter();
     ++forwards;
     forward_thread_ = std::this_thread::get_id();
-    for (const auto text : texts) throw_on_bad_token(text);
-    auto out = vectors.begin();
-    for (const auto text : texts) {
-      out = std::copy_n(row(text).begin(), description_.dimensions, out);
+    for (const auto& input : inputs) throw_on_bad_token(input.ids);
+    auto out = rows.begin();
+    for (const auto& input : inputs) {
+      out = output == EncoderOutput::vectors ? write_vector(input.ids, out)
+                                             : write_tokens(input.ids, out);
       ++computed_texts;
-      computed_tokens += text.size();
+      computed_tokens += input.ids.size();
     }
   }
 
@@ -141,6 +143,18 @@ class FakeEncoder : public Encoder {
   std::atomic<std::size_t> computed_tokens{0};
 
  private:
+  using Out = std::span<float>::iterator;
+
+  Out write_vector(std::span<const std::int32_t> ids, Out out) {
+    return std::copy_n(row(ids).begin(), description_.dimensions, out);
+  }
+
+  /// A token's vector is that of a text of the token alone.
+  Out write_tokens(std::span<const std::int32_t> ids, Out out) {
+    for (std::size_t i = 0; i < ids.size(); ++i) out = write_vector(ids.subspan(i, 1), out);
+    return out;
+  }
+
   void enter() {
     std::unique_lock lock(mutex_);
     ++held_;
