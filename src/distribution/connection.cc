@@ -96,6 +96,7 @@ void Connection::send(OutFrame frame) {
   if (unsent_bytes_ + frame.size() > limits_.max_unsent_bytes) {
     return close("too much waits to be sent: the peer does not read");
   }
+  ticks_.on_write();
   enqueue(std::move(frame.head));
   if (!frame.tail.empty()) enqueue(std::move(frame.tail));
   schedule_write();
@@ -143,7 +144,6 @@ void Connection::write() {
 }
 
 void Connection::on_written(std::size_t count) {
-  ticks_.on_write();
   unsent_bytes_ -= count;
   front_offset_ += count;
   while (!output_.empty() && front_offset_ >= output_.front().size()) {

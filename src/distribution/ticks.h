@@ -26,6 +26,7 @@ class TickPolicy {
   void on_read(Clock::time_point now) { last_read_ = now; }
   void on_frame() { last_tick_.reset(); }
   void on_tick(Clock::time_point now);
+  /// A frame is to be written; not a tick, or every other interval would go without one.
   void on_write() { written_ = true; }
 
   std::chrono::milliseconds interval() const { return interval_; }

@@ -457,7 +457,24 @@ TEST_CASE("an idle peer gets ticks, a silent one is given up") {
     ++ticks;
   }
   CHECK(ticks >= 2);
-  CHECK(ticks <= 20);
+  CHECK(ticks <= 21);
+}
+
+TEST_CASE("an idle peer hears of us once per interval: a tick does not count as something said") {
+  const FakeEpmd epmd;
+  NodeOptions options;
+  options.tick_interval = 200ms;
+  const RunningNode node(epmd, options);
+  const Socket peer = connect_as(node, "t@host");
+  auto shortest = std::chrono::steady_clock::duration::max();
+  auto last = std::chrono::steady_clock::now();
+  for (int tick = 0; tick < 6; ++tick) {
+    REQUIRE(peer.read(4) == Bytes(4, '\0'));
+    const auto now = std::chrono::steady_clock::now();
+    if (tick > 0) shortest = std::min(shortest, now - last);
+    last = now;
+  }
+  CHECK(shortest < 300ms);
 }
 
 TEST_CASE("a peer that does not read is cut and hurts nobody else") {
