@@ -35,17 +35,41 @@ enum class Interest {
   late,       ///< it was to be started by a time that has passed: it is refused
 };
 
-/// One text on its way through the device.
+/// Interactive work goes first; bulk work takes what it leaves.
+enum class Priority { interactive, bulk };
+
+/// An EncoderInput that owns its ids, because it has to wait.
+struct QueuedInput {
+  std::vector<std::int32_t> ids;
+  std::size_t second_start = 0;
+  std::size_t unpooled = 0;
+
+  EncoderInput view() const {
+    EncoderInput input(ids);
+    input.second_start = second_start;
+    input.unpooled = unpooled;
+    return input;
+  }
+};
+
+/// One text, or one pair of texts, on its way through the device.
 struct WorkItem {
   std::shared_ptr<Encoder> encoder;
-  std::vector<std::int32_t> ids;
+  QueuedInput input;
+  EncoderOutput output = EncoderOutput::vectors;
+  Priority priority = Priority::interactive;
+  /// Decides the order only; that a text came too late is for `interest` to say.
+  std::optional<Clock::time_point> deadline;
+  /// Callers share the device evenly. What one number stands for is up to whoever submits.
+  std::uint64_t caller = 0;
   /// Asked, without any lock held, when a batch is formed, maybe several times before its turn.
   /// After an answer other than `wanted` it is not asked again and the item costs no forward pass.
   /// A function and not a time, because several callers may wait for one text. None: wanted.
   std::function<Interest()> interest;
-  /// Called exactly once, without any lock held, unless submit() refused the item: the raw vector
-  /// ([dimensions]; valid during the call), or the error: model_failed, deadline_exceeded (late;
-  /// also cancelled, where nobody listens) or draining. Must be quick and must not throw.
+  /// Called exactly once, without any lock held, unless submit() refused the item: the rows that
+  /// the encoder gave for `input` (of `vectors` one, of `tokens` one per token; valid during the
+  /// call), or the error: model_failed, deadline_exceeded (late; also cancelled, where nobody
+  /// listens) or draining. Must be quick and must not throw.
   std::function<void(Result<std::span<const float>>, const ForwardTimes&)> done;
 };
 
@@ -73,11 +97,15 @@ struct BatchingStats {
 struct Waiting {
   const Encoder* encoder;
   std::size_t tokens;
+  EncoderOutput output = EncoderOutput::vectors;
+  Priority priority = Priority::interactive;
+  std::optional<Clock::time_point> deadline = std::nullopt;
+  std::uint64_t caller = 0;
 };
 
 /// Indices (ascending) of the texts that make the next batch: the first in the queue, then every
-/// following one of the same encoder that still fits into `batch_tokens`, first come first served.
-/// A text longer than the budget goes alone. Empty only if `queue` is.
+/// following one of the same encoder and output that still fits into `batch_tokens`, first come
+/// first served. A text longer than the budget goes alone. Empty only if `queue` is.
 std::vector<std::size_t> select_batch(std::span<const Waiting> queue, std::size_t batch_tokens);
 
 class Batcher {

@@ -83,9 +83,16 @@ class Encoder {
   /// row-major float32, filled with the model's output *before* a final Normalize (the caller
   /// normalises if asked to): [inputs.size(), dimensions] for `vectors`, for `tokens` [all tokens
   /// of the inputs in their order, token_dimensions]. A text's rows do not depend on its neighbours
-  /// (docs/MODELS.md states the exceptions). Called from one thread at a time. Throws EncoderError.
+  /// (docs/MODELS.md states the exceptions). Called from one thread at a time; replicas at the same
+  /// time, each from a thread of its own. Throws EncoderError.
   virtual void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
                        std::span<float> rows) = 0;
+
+  /// How many forward passes pay at the same time: one per device, or more where that is faster.
+  virtual std::size_t replicas() const { return 1; }
+  /// `index` < replicas(). All give the same bytes and live as long as this encoder, which may be
+  /// one of them.
+  virtual Encoder& replica(std::size_t /*index*/) { return *this; }
 };
 
 }  // namespace ml_worker

@@ -28,7 +28,7 @@ constexpr double kMaxRetrySeconds = 60.0;
 
 std::size_t tokens_of(const Items& items) {
   std::size_t tokens = 0;
-  for (const WorkItem& item : items) tokens += item.ids.size();
+  for (const WorkItem& item : items) tokens += item.input.ids.size();
   return tokens;
 }
 
@@ -63,7 +63,8 @@ Items take_batch(Items& items, std::size_t batch_tokens) {
   waiting.reserve(std::min(items.size(), kWindow));
   for (const WorkItem& item : items) {
     if (waiting.size() == kWindow) break;
-    waiting.push_back({item.encoder.get(), item.ids.size()});
+    waiting.push_back({item.encoder.get(), item.input.ids.size(), item.output, item.priority,
+                       item.deadline, item.caller});
   }
   Items batch;
   auto at = items.begin();

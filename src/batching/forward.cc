@@ -12,10 +12,10 @@ namespace {
 using Inputs = std::vector<EncoderInput>;
 
 /// What went wrong, if something did. No exception of an encoder leaves this function.
-std::optional<std::string> try_forward(Encoder& encoder, const Inputs& inputs,
+std::optional<std::string> try_forward(Encoder& encoder, const Inputs& inputs, EncoderOutput output,
                                        std::span<float> rows) {
   try {
-    encoder.forward(inputs, EncoderOutput::vectors, rows);
+    encoder.forward(inputs, output, rows);
     return std::nullopt;
   } catch (const std::exception& exception) {
     return exception.what();
@@ -24,10 +24,17 @@ std::optional<std::string> try_forward(Encoder& encoder, const Inputs& inputs,
   }
 }
 
+/// Of the rows that the encoder gives for `item`.
+std::size_t floats_of(const WorkItem& item) {
+  const ModelDescription& model = item.encoder->description();
+  return item.output == EncoderOutput::vectors ? model.dimensions
+                                               : item.input.ids.size() * model.token_dimensions;
+}
+
 void forward_alone(const WorkItem& item, Clock::time_point started, std::vector<float>& rows,
                    ForwardCounts& counts) {
-  rows.resize(item.encoder->description().dimensions);
-  auto what = try_forward(*item.encoder, {EncoderInput(item.ids)}, rows);
+  rows.resize(floats_of(item));
+  auto what = try_forward(*item.encoder, {item.input.view()}, item.output, rows);
   const ForwardTimes times{started, Clock::now()};
   if (what) {
     ++counts.failed;
@@ -36,7 +43,7 @@ void forward_alone(const WorkItem& item, Clock::time_point started, std::vector<
     return finish_item(item, errors::model_failed(model, *what), times);
   }
   ++counts.texts;
-  counts.tokens += item.ids.size();
+  counts.tokens += item.input.ids.size();
   finish_item(item, std::span<const float>(rows), times);
 }
 
@@ -73,17 +80,23 @@ ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point 
                             std::vector<float>& rows) {
   if (batch.size() == 1) return forward_each(batch, started, rows);
   ForwardCounts counts;
-  Encoder& encoder = *batch.front().encoder;
-  const std::size_t dimensions = encoder.description().dimensions;
+  const WorkItem& first = batch.front();
   Inputs inputs;
-  for (const WorkItem& item : batch) inputs.emplace_back(item.ids);
-  rows.resize(batch.size() * dimensions);
-  if (try_forward(encoder, inputs, rows)) return forward_each(batch, started, rows);
+  std::size_t floats = 0;
+  for (const WorkItem& item : batch) {
+    inputs.push_back(item.input.view());
+    floats += floats_of(item);
+  }
+  rows.resize(floats);
+  if (try_forward(*first.encoder, inputs, first.output, rows)) {
+    return forward_each(batch, started, rows);
+  }
   const ForwardTimes times{started, Clock::now()};
   std::size_t row = 0;
   for (const WorkItem& item : batch) {
-    finish_item(item, std::span<const float>(rows).subspan(row++ * dimensions, dimensions), times);
-    counts.tokens += item.ids.size();
+    finish_item(item, std::span<const float>(rows).subspan(row, floats_of(item)), times);
+    row += floats_of(item);
+    counts.tokens += item.input.ids.size();
   }
   counts.texts = batch.size();
   return counts;

@@ -16,9 +16,9 @@ struct ForwardCounts {
   std::string last_failure;
 };
 
-/// Calls `done` of every item of `batch` (one encoder, not empty). When a batch of several texts
-/// fails, its texts run again alone, so that one bad text fails nobody else's. `rows` is the buffer
-/// for the vectors, kept between calls.
+/// Calls `done` of every item of `batch` (one encoder and output, not empty). When a batch of
+/// several texts fails, its texts run again alone, so that one bad text fails nobody else's. `rows`
+/// is the buffer for what the encoder gives, kept between calls.
 ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point started,
                             std::vector<float>& rows);
 

@@ -28,9 +28,10 @@ std::string what_of_current_exception() {
 
 Call::Call(std::shared_ptr<CallCounters> counters, std::shared_ptr<Admission::Ticket> ticket,
            std::shared_ptr<ReplySink> sink)
-    : counters_(std::move(counters)), ticket_(std::move(ticket)), sink_(std::move(sink)) {
-  ++counters_->total;
-}
+    : counters_(std::move(counters)),
+      number_(++counters_->total),
+      ticket_(std::move(ticket)),
+      sink_(std::move(sink)) {}
 
 bool Call::leave_open(State next) {
   State expected = State::open;

@@ -33,6 +33,8 @@ class Call : public CallHandle {
   Call(std::shared_ptr<CallCounters> counters, std::shared_ptr<Admission::Ticket> ticket,
        std::shared_ptr<ReplySink> sink);
 
+  /// The service's calls are numbered from 1.
+  std::uint64_t number() const { return number_; }
   Clock::time_point arrival() const { return arrival_; }
   /// Nobody has answered or cancelled it yet.
   bool open() const { return state_ == State::open; }
@@ -54,6 +56,7 @@ class Call : public CallHandle {
 
   const Clock::time_point arrival_ = Clock::now();
   const std::shared_ptr<CallCounters> counters_;
+  const std::uint64_t number_;
   std::atomic<State> state_{State::open};
   // Both belong to whoever moved `state_` away from open.
   std::shared_ptr<Admission::Ticket> ticket_;

@@ -158,7 +158,9 @@ WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise,
                                 std::vector<std::int32_t> ids) const {
   WorkItem item;
   item.encoder = model_;
-  item.ids = std::move(ids);
+  item.input.ids = std::move(ids);
+  item.deadline = deadline_;
+  item.caller = call_->number();
   item.interest = [promise] { return promise->interest(); };
   item.done = [promise](const Result<std::span<const float>>& raw, const ForwardTimes& times) {
     promise->keep(raw, times);

@@ -57,8 +57,11 @@ struct Fixture {
   explicit Fixture(BatchingOptions options = {}) : batcher(options) {}
 
   WorkItem item(int number, std::string_view words) {
-    return {encoder, FakeTokenizer().encode(words, 1000, TruncationSide::right).ids, nullptr,
-            outcomes.done(number)};
+    WorkItem item;
+    item.encoder = encoder;
+    item.input.ids = FakeTokenizer().encode(words, 1000, TruncationSide::right).ids;
+    item.done = outcomes.done(number);
+    return item;
   }
   std::optional<Error> submit(WorkItem work) {
     std::vector<WorkItem> items;
@@ -78,8 +81,32 @@ struct Fixture {
 };
 
 std::vector<float> vector_of(const WorkItem& item) {
-  return FakeEncoder::raw_vector(item.ids, item.encoder->description().dimensions);
+  return FakeEncoder::raw_vector(item.input.ids, item.encoder->description().dimensions);
 }
+
+/// A token's vector is that of a text of the token alone.
+std::vector<float> token_rows_of(const WorkItem& item) {
+  std::vector<float> rows;
+  const std::span<const std::int32_t> ids(item.input.ids);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto row =
+        FakeEncoder::raw_vector(ids.subspan(i, 1), item.encoder->description().token_dimensions);
+    rows.insert(rows.end(), row.begin(), row.end());
+  }
+  return rows;
+}
+
+/// Keeps what forward() was told of its last text.
+struct RecordingEncoder : FakeEncoder {
+  void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
+               std::span<float> rows) override {
+    second_start = inputs.back().second_start;
+    unpooled = inputs.back().unpooled;
+    FakeEncoder::forward(inputs, output, rows);
+  }
+  std::size_t second_start = 0;
+  std::size_t unpooled = 0;
+};
 
 }  // namespace
 
@@ -131,6 +158,40 @@ TEST_CASE("batches keep to the budget and to one encoder") {
   f.outcomes.wait_for(6);
   CHECK(f.encoder->forwards == 3);
   CHECK(other->forwards == 1);
+}
+
+TEST_CASE("token vectors: each item gets the rows of its own tokens, apart from sentence vectors") {
+  Fixture f;
+  f.hold_device();
+  std::vector<std::vector<float>> expected;
+  for (int i = 1; i <= 4; ++i) {
+    WorkItem item = f.item(i, std::string(static_cast<std::size_t>(i), 'x') + " a b");
+    if (i % 2 == 0) item.output = EncoderOutput::tokens;
+    std::vector<float> rows = vector_of(item);
+    if (i % 2 == 0) rows = token_rows_of(item);
+    expected.push_back(std::move(rows));
+    REQUIRE_FALSE(f.submit(std::move(item)));
+  }
+  f.encoder->open();
+  for (const auto& outcome : f.outcomes.wait_for(5)) {
+    CHECK_FALSE(outcome.error);
+    if (outcome.item == 0) continue;
+    CHECK(outcome.vector == expected.at(static_cast<std::size_t>(outcome.item - 1)));
+  }
+  CHECK(f.encoder->forwards == 3);
+}
+
+TEST_CASE("the encoder sees where a pair's second text and its pooling begin") {
+  Fixture f;
+  const auto encoder = std::make_shared<RecordingEncoder>();
+  WorkItem item = f.item(0, "a b c d");
+  item.encoder = encoder;
+  item.input.second_start = 3;
+  item.input.unpooled = 2;
+  REQUIRE_FALSE(f.submit(std::move(item)));
+  f.outcomes.wait_for(1);
+  CHECK(encoder->second_start == 3);
+  CHECK(encoder->unpooled == 2);
 }
 
 TEST_CASE("a text longer than the budget runs alone and hangs nothing") {

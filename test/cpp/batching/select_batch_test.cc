@@ -42,3 +42,9 @@ TEST_CASE("a text that does not fit is passed over by those that do") {
 TEST_CASE("a batch is of one encoder, that of the first text") {
   CHECK(select({{&b, 10}, {&a, 10}, {&b, 10}, {&a, 10}}, 100) == Indices{0, 2});
 }
+
+TEST_CASE("a batch has one kind of output, that of the first text") {
+  using ml_worker::EncoderOutput;
+  CHECK(select({{&a, 10, EncoderOutput::tokens}, {&a, 10}, {&a, 10, EncoderOutput::tokens}}, 100) ==
+        Indices{0, 2});
+}
