@@ -78,7 +78,10 @@ struct NodeOptions {
   std::chrono::milliseconds handshake_timeout{7000};
   std::chrono::milliseconds send_timeout{30000};  ///< a peer that does not read is cut after that
   std::size_t max_connections = 1024;
-  std::size_t max_frame_bytes = std::size_t{128} << 20;
+  std::size_t max_message_bytes = std::size_t{128} << 20;  ///< from a peer, whole
+  /// Of messages that a peer has sent a part of, per connection.
+  std::size_t max_reassembly_bytes = std::size_t{256} << 20;
+  std::size_t max_reassembly_messages = 4096;
   std::size_t max_unsent_bytes = std::size_t{512} << 20;  ///< per connection
   std::size_t max_calls = 100000;                         ///< in the table of jobs, all peers
 };

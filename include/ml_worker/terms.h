@@ -37,7 +37,7 @@ class ScannedTerm {
   ByteView bytes() const { return bytes_; }  ///< without the version byte 131
 
  private:
-  friend std::optional<ScannedTerm> scan(ByteView&, const ScanLimits&);
+  friend std::optional<ScannedTerm> scan_bare(ByteView&, const ScanLimits&);
   friend class Reader;  // what stands inside a scanned term is scanned
   explicit ScannedTerm(ByteView bytes) : bytes_(bytes) {}
   ByteView bytes_;
@@ -47,6 +47,9 @@ class ScannedTerm {
 /// it. Nothing, and `input` unchanged, if the bytes are not a term of the format or over a limit.
 /// Compressed terms, and tags that libei cannot read (RECORD_EXT …), are rejected as unreadable.
 std::optional<ScannedTerm> scan(ByteView& input, const ScanLimits& limits = {});
+
+/// The same for a term without version byte, as they stand behind a distribution header.
+std::optional<ScannedTerm> scan_bare(ByteView& input, const ScanLimits& limits = {});
 
 enum class TermType {
   atom,

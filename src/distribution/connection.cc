@@ -1,6 +1,5 @@
 #include "distribution/connection.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "ml_worker/log.h"
@@ -9,7 +8,6 @@ namespace ml_worker::distribution {
 namespace {
 
 constexpr std::size_t kFramePrefixBytes = 4;
-constexpr std::size_t kMaxGatheredBuffers = 64;  // what Asio passes to one system call
 
 }  // namespace
 
@@ -23,10 +21,13 @@ Connection::Connection(asio::io_context& io, Established established, NodeContex
       address_(transport_->remote_address()),
       limits_(limits),
       closed_(std::move(closed)),
-      session_(std::make_shared<Session>(std::move(established.peer), context, *this)),
-      splitter_(kFramePrefixBytes, limits.max_frame_bytes),
+      splitter_(kFramePrefixBytes, limits.reading.max_message_bytes),
+      messages_(limits.reading),
       ticks_(limits.tick_interval, limits.peer_timeout, TickPolicy::Clock::now()),
-      unread_(std::move(established.unread)) {}
+      unread_(std::move(established.unread)),
+      output_((established.peer.flags & flags::kFragments) != 0) {
+  session_ = std::make_shared<Session>(std::move(established.peer), context, *this);
+}
 
 void Connection::start() {
   arm_tick_timer();
@@ -76,41 +77,40 @@ void Connection::on_bytes(ByteView input) {
 bool Connection::on_event(FrameSplitter::Event event) {
   if (event == FrameSplitter::Event::need_more) return false;
   if (event == FrameSplitter::Event::empty) {
-    const auto before = ticks_.interval();
-    ticks_.on_tick(TickPolicy::Clock::now());
-    if (ticks_.interval() < before) arm_tick_timer();
-    return true;
-  }
-  ticks_.on_frame();
-  if (session_->on_frame(splitter_.take()) == Session::Verdict::close) {
-    close("an unreadable frame");
+    on_tick();
+  } else {
+    on_frame(splitter_.take());
   }
   return true;
+}
+
+void Connection::on_tick() {
+  const auto before = ticks_.interval();
+  ticks_.on_tick(TickPolicy::Clock::now());
+  if (ticks_.interval() < before) arm_tick_timer();
+}
+
+void Connection::on_frame(Frame frame) {
+  ticks_.on_frame();
+  const auto event = messages_.feed(std::move(frame));
+  if (event == MessageReader::Event::need_more) return;
+  if (event == MessageReader::Event::malformed ||
+      session_->on_message(messages_.take()) == Session::Verdict::close) {
+    close("an unreadable frame");
+  }
 }
 
 // ---- Writing
 // --------------------------------------------------------------------------------------
 
-void Connection::send(OutFrame frame) {
+void Connection::send(OutMessage message) {
   if (over_ || draining_) return;
-  if (unsent_bytes_ + frame.size() > limits_.max_unsent_bytes) {
+  ticks_.on_write();
+  output_.push(std::move(message));
+  if (output_.bytes() > limits_.max_unsent_bytes) {
     return close("too much waits to be sent: the peer does not read");
   }
-  ticks_.on_write();
-  enqueue(std::move(frame.head));
-  if (!frame.tail.empty()) enqueue(std::move(frame.tail));
   schedule_write();
-}
-
-void Connection::enqueue(Bytes bytes) {
-  // Small pieces share a buffer, except with the one that is being written.
-  constexpr std::size_t kSmall = 4096;
-  unsent_bytes_ += bytes.size();
-  const bool shareable = output_.size() > (writing_ ? kMaxGatheredBuffers : 0);
-  if (shareable && bytes.size() < kSmall && output_.back().size() < kSmall) {
-    return put_bytes(output_.back(), bytes);
-  }
-  output_.push_back(std::move(bytes));
 }
 
 /// Later, so that all that one read causes goes out in one write.
@@ -131,25 +131,19 @@ void Connection::write() {
   writing_ = true;
   arm_send_deadline();
   std::vector<asio::const_buffer> buffers;
-  const std::size_t count = std::min(output_.size(), kMaxGatheredBuffers);
-  buffers.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) buffers.push_back(asio::buffer(output_[i]));
-  buffers.front() += front_offset_;
+  for (const ByteView view : output_.next()) {
+    buffers.emplace_back(view.data(), view.size());
+  }
   transport_->async_write_some(
       buffers, [self = shared_from_this()](std::error_code error, std::size_t written) {
         self->writing_ = false;
         if (error) return self->close(error.message());
-        self->on_written(written);
+        if (!self->over_) self->on_written(written);
       });
 }
 
 void Connection::on_written(std::size_t count) {
-  unsent_bytes_ -= count;
-  front_offset_ += count;
-  while (!output_.empty() && front_offset_ >= output_.front().size()) {
-    front_offset_ -= output_.front().size();
-    output_.pop_front();
-  }
+  output_.written(count);
   if (output_.empty()) send_deadline_.cancel();
   write();
 }
@@ -180,7 +174,7 @@ void Connection::on_tick_timer() {
   }
   // While something waits to be sent the peer either reads it or is cut by the send deadline.
   if (ticks_.tick_due() && output_.empty() && !draining_) {
-    enqueue(Bytes(kFramePrefixBytes, 0));
+    output_.push_tick();
     schedule_write();
   }
   arm_tick_timer();

@@ -3,12 +3,13 @@
 
 #include <array>
 #include <chrono>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "distribution/handshaker.h"
+#include "distribution/messages.h"
+#include "distribution/send_queue.h"
 #include "distribution/session.h"
 #include "distribution/ticks.h"
 #include "distribution/transport.h"
@@ -19,7 +20,7 @@ struct ConnectionLimits {
   std::chrono::milliseconds tick_interval;
   std::chrono::milliseconds peer_timeout;
   std::chrono::milliseconds send_timeout;  ///< without a byte taken by the peer
-  std::size_t max_frame_bytes;
+  ReassemblyLimits reading;
   std::size_t max_unsent_bytes;
 };
 
@@ -40,15 +41,16 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
   const std::string& peer_name() const { return peer_name_; }
   const std::string& address() const { return address_; }
 
-  void send(OutFrame frame) override;
-  std::size_t unsent_bytes() const override { return unsent_bytes_; }
+  void send(OutMessage message) override;
+  std::size_t unsent_bytes() const override { return output_.bytes(); }
 
  private:
   void read();
   void on_bytes(ByteView input);
   bool on_event(FrameSplitter::Event event);
+  void on_tick();
+  void on_frame(Frame frame);
 
-  void enqueue(Bytes bytes);
   void schedule_write();
   void write();
   void on_written(std::size_t count);
@@ -68,13 +70,12 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
   std::shared_ptr<Session> session_;
 
   FrameSplitter splitter_;
+  MessageReader messages_;
   TickPolicy ticks_;
   std::array<char, 65536> input_{};
   Bytes unread_;
 
-  std::deque<Bytes> output_;
-  std::size_t front_offset_ = 0;  ///< bytes of output_.front() that are sent
-  std::size_t unsent_bytes_ = 0;
+  SendQueue output_;
   bool write_scheduled_ = false;
   bool writing_ = false;
   bool draining_ = false;

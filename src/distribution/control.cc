@@ -12,8 +12,6 @@ using terms::ScannedTerm;
 using terms::TermType;
 using terms::Writer;
 
-constexpr char kPassThrough = 'p';
-
 // ---- Parsers, one per shape: the reader stands behind the operation code
 // ---------------------------
 
@@ -207,41 +205,20 @@ const Operation* find_operation(std::int64_t code) {
 // ---- Building
 // -------------------------------------------------------------------------------------
 
-/// A pass-through frame: length, 'p', control term, and perhaps a payload.
-class FrameBuilder {
- public:
-  FrameBuilder() : head_{0, 0, 0, 0, kPassThrough} { Writer(head_).version(); }
+Writer start_control(Bytes& out, std::size_t arity, std::int64_t code) {
+  Writer writer(out);
+  writer.tuple(arity);
+  writer.integer(code);
+  return writer;
+}
 
-  Writer control(std::size_t arity, std::int64_t code) {
-    Writer writer(head_);
-    writer.tuple(arity);
-    writer.integer(code);
-    return writer;
-  }
-
-  OutFrame finish() && { return std::move(*this).finish_with_tail({}); }
-
-  /// The last element of the control tuple is `term`.
-  OutFrame finish_with_element(TermParts term) && {
-    put_bytes(head_, term.head);
-    return std::move(*this).finish_with_tail(std::move(term.tail));
-  }
-
-  OutFrame finish_with_payload(TermParts term) && {
-    Writer(head_).version();
-    return std::move(*this).finish_with_element(std::move(term));
-  }
-
- private:
-  OutFrame finish_with_tail(Bytes tail) && {
-    Bytes length;
-    put_number(length, 4, head_.size() - 4 + tail.size());
-    std::copy(length.begin(), length.end(), head_.begin());
-    return {std::move(head_), std::move(tail)};
-  }
-
-  Bytes head_;
-};
+/// The last element of the control tuple is `term`, which is small then, or the payload is.
+OutMessage finish(Bytes control, bool as_payload, TermParts term) {
+  if (as_payload) return {std::move(control), std::move(term)};
+  put_bytes(control, term.head);
+  put_bytes(control, term.tail);
+  return {std::move(control), std::nullopt};
+}
 
 }  // namespace
 
@@ -258,51 +235,50 @@ ControlMessage parse_control(ScannedTerm term) {
   return parser_of(*code)(in, *operation).value_or(Unknown{*code});
 }
 
-OutFrame make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result) {
-  FrameBuilder frame;
-  Writer control = frame.control(5, 31);
+OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result) {
+  OutMessage message;
+  Writer control = start_control(message.control, 5, 31);
   control.raw(request_id);
   control.raw(to);
   control.integer(spawned);
   control.raw(result);
-  return std::move(frame).finish();
+  return message;
 }
 
-OutFrame make_send(ByteView to, TermParts message) {
-  FrameBuilder frame;
-  Writer control = frame.control(3, 2);
+OutMessage make_send(ByteView to, TermParts term) {
+  OutMessage message;
+  Writer control = start_control(message.control, 3, 2);
   control.atom("");
   control.raw(to);
-  return std::move(frame).finish_with_payload(std::move(message));
+  message.payload = std::move(term);
+  return message;
 }
 
-OutFrame make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
-                           TermParts reason) {
-  FrameBuilder frame;
-  Writer control = exit_payload ? frame.control(4, 28) : frame.control(5, 21);
+OutMessage make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
+                             TermParts reason) {
+  Bytes bytes;
+  Writer control = exit_payload ? start_control(bytes, 4, 28) : start_control(bytes, 5, 21);
   control.raw(from);
   control.raw(to);
   control.raw(reference);
-  return exit_payload ? std::move(frame).finish_with_payload(std::move(reason))
-                      : std::move(frame).finish_with_element(std::move(reason));
+  return finish(std::move(bytes), exit_payload, std::move(reason));
 }
 
-OutFrame make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason) {
-  FrameBuilder frame;
-  Writer control = exit_payload ? frame.control(3, 24) : frame.control(4, 3);
+OutMessage make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason) {
+  Bytes bytes;
+  Writer control = exit_payload ? start_control(bytes, 3, 24) : start_control(bytes, 4, 3);
   control.raw(from);
   control.raw(to);
-  return exit_payload ? std::move(frame).finish_with_payload(std::move(reason))
-                      : std::move(frame).finish_with_element(std::move(reason));
+  return finish(std::move(bytes), exit_payload, std::move(reason));
 }
 
-OutFrame make_unlink_id_ack(ByteView id, ByteView from, ByteView to) {
-  FrameBuilder frame;
-  Writer control = frame.control(4, 36);
+OutMessage make_unlink_id_ack(ByteView id, ByteView from, ByteView to) {
+  OutMessage message;
+  Writer control = start_control(message.control, 4, 36);
   control.raw(id);
   control.raw(from);
   control.raw(to);
-  return std::move(frame).finish();
+  return message;
 }
 
 }  // namespace ml_worker::distribution

@@ -81,29 +81,28 @@ std::span<const Operation> operations();
 // ---- What we send
 // ---------------------------------------------------------------------------------
 
-/// A frame with its length prefix, in two pieces so that a large term is never copied.
-struct OutFrame {
-  Bytes head;
-  Bytes tail;
-  std::size_t size() const { return head.size() + tail.size(); }
-};
-
-/// A term without version byte, in two pieces.
+/// A term without version byte, in two pieces so that a large one is never copied.
 struct TermParts {
   Bytes head;
   Bytes tail;
 };
 
+/// Terms without version bytes; send_queue.h makes frames of them.
+struct OutMessage {
+  Bytes control;
+  std::optional<TermParts> payload;
+};
+
 inline constexpr int kSpawnedLinked = 1;
 inline constexpr int kSpawnedMonitored = 2;
 
-OutFrame make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result);
-OutFrame make_send(ByteView to, TermParts message);
+OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result);
+OutMessage make_send(ByteView to, TermParts message);
 /// DOWN. `exit_payload`: DFLAG_EXIT_PAYLOAD is in force, the reason travels as the payload.
-OutFrame make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
-                           TermParts reason);
+OutMessage make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
+                             TermParts reason);
 /// EXIT along a link.
-OutFrame make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason);
-OutFrame make_unlink_id_ack(ByteView id, ByteView from, ByteView to);
+OutMessage make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason);
+OutMessage make_unlink_id_ack(ByteView id, ByteView from, ByteView to);
 
 }  // namespace ml_worker::distribution

@@ -51,11 +51,7 @@ void FrameSplitter::start_body() {
 bool FrameSplitter::read_body(ByteView& input) {
   const std::size_t missing = wanted_ - body_.size();
   const std::size_t count = std::min(missing, input.size());
-  if (body_.size() + count > body_.capacity()) {
-    // Doubles as a vector would, but never beyond what the frame will need.
-    body_.reserve(std::min<std::size_t>(wanted_, 2 * (body_.size() + count)));
-  }
-  body_.insert(body_.end(), input.begin(), input.begin() + static_cast<std::ptrdiff_t>(count));
+  append_expecting(body_, input.first(count), wanted_);
   input = input.subspan(count);
   return body_.size() == wanted_;
 }

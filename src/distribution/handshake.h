@@ -37,6 +37,7 @@ inline constexpr std::uint64_t kUtf8Atoms = 0x10000;
 inline constexpr std::uint64_t kMapTag = 0x20000;
 inline constexpr std::uint64_t kBigCreation = 0x40000;
 inline constexpr std::uint64_t kExitPayload = 0x400000;
+inline constexpr std::uint64_t kFragments = 0x800000;
 inline constexpr std::uint64_t kHandshake23 = 0x1000000;
 inline constexpr std::uint64_t kUnlinkId = 0x2000000;
 inline constexpr std::uint64_t kMandatory25Digest = 0x4000000;
@@ -50,7 +51,7 @@ inline constexpr std::uint64_t kMandatory25 =
     kBitBinaries | kNewFloats | kUtf8Atoms | kMapTag | kBigCreation | kHandshake23;
 
 inline constexpr std::uint64_t kOurs = kMandatory25 | kDistMonitor | kDistMonitorName |
-                                       kSmallAtomTags | kExitPayload | kUnlinkId |
+                                       kSmallAtomTags | kExitPayload | kFragments | kUnlinkId |
                                        kMandatory25Digest | kSpawn | kV4Nc;
 }  // namespace flags
 

@@ -123,14 +123,18 @@ NodeContext Node::Impl::make_context(CallHandler& handler) {
                      handler,
                      std::move(post),
                      options_.max_calls,
-                     options_.max_frame_bytes,
+                     options_.max_message_bytes,
                      std::min(options_.max_unsent_bytes, kLargestFrame),
                      options_.max_unsent_bytes};
 }
 
 ConnectionLimits Node::Impl::connection_limits() const {
-  return {options_.tick_interval, options_.peer_timeout, options_.send_timeout,
-          options_.max_frame_bytes, options_.max_unsent_bytes};
+  return {
+      options_.tick_interval,
+      options_.peer_timeout,
+      options_.send_timeout,
+      {options_.max_message_bytes, options_.max_reassembly_bytes, options_.max_reassembly_messages},
+      options_.max_unsent_bytes};
 }
 
 // ---- Start

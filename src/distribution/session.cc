@@ -11,7 +11,7 @@ namespace ml_worker::distribution {
 namespace {
 
 using terms::Reader;
-using terms::scan;
+using terms::scan_bare;
 using terms::ScannedTerm;
 using terms::TermType;
 using terms::Writer;
@@ -95,21 +95,19 @@ TermParts rex_message(ByteView tag, RemoteReply reply) {
   return parts;
 }
 
-/// `bytes`, which start with a term, with the version byte that scan() wants.
-Bytes versioned(ByteView bytes) {
-  Bytes out;
-  Writer(out).version();
-  put_bytes(out, bytes.first(std::min(bytes.size(), kSalvageBytes)));
-  return out;
+/// The bytes behind the version byte; nothing where it is missing.
+ByteView without_version(ByteView bytes) {
+  constexpr char kVersion = static_cast<char>(131);
+  return bytes.empty() || bytes.front() != kVersion ? ByteView{} : bytes.subspan(1);
 }
 
 /// Where the elements of the list or tuple begin that a payload is; 0: it is neither.
 std::size_t elements_offset(ByteView payload) {
   constexpr char kSmallTuple = 'h';
   constexpr char kList = 'l';
-  if (payload.size() < 2) return 0;
-  if (payload[1] == kSmallTuple) return 3;
-  return payload[1] == kList ? 6 : 0;
+  if (payload.empty()) return 0;
+  if (payload.front() == kSmallTuple) return 2;
+  return payload.front() == kList ? 5 : 0;
 }
 
 /// One of the first elements of a list or tuple whose rest cannot be read or is not there.
@@ -117,13 +115,11 @@ Bytes salvage_element(ByteView payload, std::size_t index) {
   const std::size_t offset = elements_offset(payload);
   if (offset == 0 || payload.size() <= offset) return {};
   ByteView rest = payload.subspan(offset);
+  rest = rest.first(std::min(rest.size(), kSalvageBytes));
   for (;; --index) {
-    const Bytes head = versioned(rest);
-    ByteView unread(head);
-    const auto element = scan(unread);
+    const auto element = scan_bare(rest);
     if (!element) return {};
     if (index == 0) return copy(element->bytes());
-    rest = rest.subspan(element->bytes().size());
   }
 }
 
@@ -143,17 +139,16 @@ bool is_served_name(const std::string& name) { return name == "rex" || name == "
 Session::Session(Peer peer, NodeContext& context, Outbox& outbox)
     : peer_(std::move(peer)), context_(context), outbox_(outbox) {}
 
-Session::Verdict Session::on_frame(Frame frame) {
-  const std::uint64_t length = frame.length;
-  const bool cut = frame.cut;
-  const auto bytes = std::make_shared<const Bytes>(std::move(frame.bytes));
-  ByteView rest(*bytes);
-  if (rest.empty() || rest.front() != 'p') return Verdict::close;
-  rest = rest.subspan(1);
-  const auto control = scan(rest);
+Session::Verdict Session::on_message(Message message) {
+  const bool versioned = message.versioned;
+  const auto bytes = std::make_shared<const Bytes>(std::move(message.bytes));
+  ByteView rest = ByteView(*bytes).subspan(message.start);
+  if (versioned) rest = without_version(rest);
+  const auto control = scan_bare(rest);
   if (!control) return Verdict::close;
-  const Payload payload{rest, length, cut, bytes};
-  std::visit([&](const auto& message) { on(message, payload); }, parse_control(*control));
+  if (versioned) rest = without_version(rest);
+  const Payload payload{rest, message.length, message.missing, bytes};
+  std::visit([&](const auto& meaning) { on(meaning, payload); }, parse_control(*control));
   return Verdict::keep;
 }
 
@@ -175,7 +170,7 @@ void Session::abort() {
 void Session::on(const RegSend& message, const Payload& payload) {
   if (!is_served_name(message.to_name)) return;
   ByteView rest = payload.bytes;
-  const auto term = payload.cut ? std::nullopt : scan(rest);
+  const auto term = payload.is_whole() ? scan_bare(rest) : std::nullopt;
   if (!term) return on_unreadable_request(message, payload);
   Reader in(*term);
   if (in.read_tuple() != std::size_t{3} || in.read_atom() != "$gen_call") return;
@@ -192,9 +187,9 @@ void Session::on(const RegSend& message, const Payload& payload) {
 
 /// `{'$gen_call', {Pid, Tag}, …` and then something that cannot be read: the caller gets to know.
 void Session::on_unreadable_request(const RegSend& message, const Payload& payload) {
-  const Bytes from_term = versioned(salvage_element(payload.bytes, 1));
+  const Bytes from_term = salvage_element(payload.bytes, 1);
   ByteView rest(from_term);
-  const auto from = scan(rest);
+  const auto from = scan_bare(rest);
   if (message.to_name != "rex" || !from) return;
   Reader in(*from);
   if (in.read_tuple() != std::size_t{2}) return;
@@ -280,7 +275,7 @@ void Session::on(const ExitSignal& message, const Payload& payload) {
   const auto id = context_.pids.recognise(message.to);
   if (!id || !calls_.contains(*id)) return;
   ByteView rest = payload.bytes;
-  const auto in_payload = message.reason ? std::nullopt : scan(rest);
+  const auto in_payload = message.reason ? std::nullopt : scan_bare(rest);
   const Bytes reason = message.reason ? copy(*message.reason)
                        : in_payload   ? copy(in_payload->bytes())
                                       : atom_term("unreadable");
@@ -365,7 +360,7 @@ Session::Call* Session::find(ByteView pid) {
 std::optional<Session::Invocation> Session::read_spawn(const SpawnRequest& message,
                                                        const Payload& payload) const {
   ByteView rest = payload.bytes;
-  const auto term = payload.cut ? std::nullopt : scan(rest);
+  const auto term = payload.is_whole() ? scan_bare(rest) : std::nullopt;
   if (!term) return std::nullopt;
   const bool execute_call =
       message.module == "erpc" && message.function == "execute_call" && message.arity == 4;
@@ -385,12 +380,17 @@ std::optional<Session::Invocation> Session::read_spawn(const SpawnRequest& messa
 
 /// Why the arguments of a call cannot be used.
 RemoteReply Session::unreadable(const Payload& payload) const {
-  const auto length = static_cast<std::size_t>(payload.frame_length);
-  const Error error =
-      payload.cut
-          ? errors::too_large("frame", length, context_.max_frame_bytes)
-          : errors::bad_argument("args", "expected [Module, Function, Args] as a readable term");
-  return raised(error.reason);
+  const auto length = static_cast<std::size_t>(payload.message_length);
+  switch (payload.missing) {
+    case Message::Missing::too_large:
+      return raised(errors::too_large("frame", length, context_.max_message_bytes).reason);
+    case Message::Missing::no_room:
+      return raised(errors::overloaded(std::chrono::seconds(1)).reason);
+    case Message::Missing::nothing:
+      break;
+  }
+  return raised(
+      errors::bad_argument("args", "expected [Module, Function, Args] as a readable term").reason);
 }
 
 void Session::start(CallId id, Invocation invocation, const Payload& payload) {

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "distribution/control.h"
-#include "distribution/frames.h"
 #include "distribution/handshake.h"
 #include "distribution/log_limit.h"
+#include "distribution/messages.h"
 #include "distribution/pids.h"
 #include "ml_worker/distribution.h"
 
@@ -25,7 +25,7 @@ namespace ml_worker::distribution {
 class Outbox {
  public:
   virtual ~Outbox() = default;
-  virtual void send(OutFrame frame) = 0;
+  virtual void send(OutMessage message) = 0;
   virtual std::size_t unsent_bytes() const = 0;
 };
 
@@ -37,9 +37,9 @@ struct NodeContext {
   /// Runs a function on the node's thread; callable from any thread.
   std::function<void(std::function<void()>)> post;
   std::size_t max_calls;
-  std::size_t max_frame_bytes;   ///< that we read
-  std::size_t max_reply_bytes;   ///< what fits into a frame and into the unsent bytes
-  std::size_t max_unsent_bytes;  ///< per connection
+  std::size_t max_message_bytes;  ///< that we read
+  std::size_t max_reply_bytes;    ///< what fits into a frame and into the unsent bytes
+  std::size_t max_unsent_bytes;   ///< per connection
   std::size_t live_calls = 0;
   LogLimiter log_limiter{};
 };
@@ -51,7 +51,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   enum class Verdict { keep, close };
   /// `close`: what came cannot be trusted to be in step.
-  Verdict on_frame(Frame frame);
+  Verdict on_message(Message message);
 
   /// The connection is gone: cancels whatever somebody waited for. Nothing is sent any more.
   void abort();
@@ -89,12 +89,14 @@ class Session : public std::enable_shared_from_this<Session> {
     terms::ScannedTerm arguments;
   };
 
-  /// The term behind the control term, perhaps not all of it.
+  /// The term behind the control term, without version byte and perhaps not all of it.
   struct Payload {
     ByteView bytes;
-    std::uint64_t frame_length;
-    bool cut;
+    std::uint64_t message_length;
+    Message::Missing missing;
     std::shared_ptr<const Bytes> frame;
+
+    bool is_whole() const { return missing == Message::Missing::nothing; }
   };
 
   void on(const RegSend& message, const Payload& payload);

@@ -27,6 +27,15 @@ inline void put_text(Bytes& out, std::string_view text) {
   out.insert(out.end(), text.begin(), text.end());
 }
 
+/// Appends to what will grow to `expected` bytes, perhaps. Room is made for no more than eight
+/// times what is there: pages that nobody has written to cost nothing, and few bytes are moved.
+inline void append_expecting(Bytes& out, ByteView bytes, std::size_t expected) {
+  constexpr std::size_t kGrowth = 8;
+  const std::size_t needed = out.size() + bytes.size();
+  if (needed > out.capacity()) out.reserve(std::max(needed, std::min(expected, kGrowth * needed)));
+  put_bytes(out, bytes);
+}
+
 /// Reads from the front. Reading past the end yields zeros and empty text and is remembered:
 /// parsers read everything first and ask `complete()` once.
 class WireReader {

@@ -63,11 +63,18 @@ class Walk {
 
 std::optional<ScannedTerm> scan(ByteView& input, const ScanLimits& limits) {
   if (input.empty() || input.front() != kVersion) return std::nullopt;
-  const ByteView term = input.subspan(1);
-  const auto size = Walk(term, limits).term_end();
+  ByteView rest = input.subspan(1);
+  const auto term = scan_bare(rest, limits);
+  if (term) input = rest;
+  return term;
+}
+
+std::optional<ScannedTerm> scan_bare(ByteView& input, const ScanLimits& limits) {
+  const auto size = Walk(input, limits).term_end();
   if (!size) return std::nullopt;
-  input = term.subspan(*size);
-  return ScannedTerm(term.first(*size));
+  const ScannedTerm term(input.first(*size));
+  input = input.subspan(*size);
+  return term;
 }
 
 }  // namespace ml_worker::terms

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "distribution/control.h"
 #include "distribution/wire.h"
 
 namespace ml_worker::distribution::test {
@@ -96,6 +97,13 @@ inline Bytes with_length(std::size_t width, const Bytes& body) {
   Bytes out;
   put_number(out, width, body.size());
   return out + body;
+}
+
+/// A message as a pass-through frame.
+inline Bytes wire(const OutMessage& message) {
+  Bytes body = frame_body(message.control);
+  if (message.payload) put_bytes(body, versioned(message.payload->head + message.payload->tail));
+  return with_length(4, body);
 }
 
 }  // namespace ml_worker::distribution::test

@@ -157,7 +157,7 @@ TEST_CASE("whatever is not a control message is unknown") {
   }
 }
 
-Bytes wire(const OutFrame& frame) { return frame.head + frame.tail; }
+Bytes wire(const OutMessage& message) { return test::wire(message); }
 
 TEST_CASE("what is sent has the layout of the protocol") {
   const Bytes reason = atom("why");

@@ -51,7 +51,7 @@ TEST_CASE("challenges differ") {
 }
 
 TEST_CASE("we advertise the flags of the reference") {
-  CHECK(flags::kOurs == 0x507474fbcU);
+  CHECK(flags::kOurs == 0x507c74fbcU);
   CHECK((flags::kOurs & 0x1U) == 0);     // PUBLISHED: the node stays hidden
   CHECK((flags::kOurs & 0x2000U) == 0);  // DIST_HDR_ATOM_CACHE
 }

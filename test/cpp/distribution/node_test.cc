@@ -232,6 +232,9 @@ class RunningNode {
   std::thread thread_;
 };
 
+/// A peer that reads pass-through frames; messages_test and send_queue_test have the others.
+constexpr std::uint64_t kPeerFlags = flags::kOurs & ~flags::kFragments;
+
 const Bytes kCaller = test::pid("t@host", 1);
 const Bytes kRequest = test::reference("t@host", 3);
 const Bytes kResult = test::reference("t@host", 4);
@@ -257,7 +260,7 @@ Bytes call(const std::string& function, const Bytes& arguments) {
 
 /// The dialling side, as far as it gets: true if the node takes us.
 bool shake_hands(const Socket& socket, const std::string& name, const std::string& cookie) {
-  socket.write(with_length(2, encode(NameMessage{6, flags::kOurs, 7, name})));
+  socket.write(with_length(2, encode(NameMessage{6, kPeerFlags, 7, name})));
   auto status = socket.read_frame(2);
   if (status == test::text("salive")) {
     socket.write(with_length(2, test::text("strue")));
@@ -348,7 +351,7 @@ TEST_CASE("what is sent with the last word of the handshake is read") {
   const FakeEpmd epmd;
   const RunningNode node(epmd);
   const Socket peer = node.connect();
-  peer.write(with_length(2, encode(NameMessage{6, flags::kOurs, 7, "t@host"})));
+  peer.write(with_length(2, encode(NameMessage{6, kPeerFlags, 7, "t@host"})));
   peer.read_frame(2);
   const auto challenge = parse_challenge(*peer.read_frame(2));
   const ChallengeReply reply{1, challenge_digest("secret", challenge->challenge)};
@@ -408,7 +411,7 @@ TEST_CASE("silent clients are cut by one deadline, however they trickle") {
   for (int i = 0; i < 500; ++i) clients.push_back(node.connect());
   const Socket trickling = node.connect();
   const auto start = std::chrono::steady_clock::now();
-  const Bytes hello = with_length(2, encode(NameMessage{6, flags::kOurs, 7, "t@host"}));
+  const Bytes hello = with_length(2, encode(NameMessage{6, kPeerFlags, 7, "t@host"}));
   for (std::size_t i = 0; i < 10; ++i) {
     std::this_thread::sleep_for(20ms);
     trickling.write(Bytes{hello[i]});
@@ -550,7 +553,7 @@ void accept_join(const Socket& socket) {
   REQUIRE(name);
   CHECK(name->name == "worker1@127.0.0.1");
   socket.write(with_length(2, test::text("sok")));
-  const ChallengeMessage challenge{flags::kOurs, 42, 3, "front@127.0.0.1"};
+  const ChallengeMessage challenge{kPeerFlags, 42, 3, "front@127.0.0.1"};
   socket.write(with_length(2, encode(challenge)));
   const auto reply = parse_challenge_reply(socket.read_frame(2).value_or(Bytes{}));
   REQUIRE(reply);

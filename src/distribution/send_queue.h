@@ -1,0 +1,74 @@
+// What waits to be sent on a connection, and in which order it goes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "distribution/control.h"
+
+namespace ml_worker::distribution {
+
+/// Messages as frames. With fragments in force a message over 64 KiB goes in pieces of that size,
+/// in turn with the other large ones, and whatever is small goes between: a reply of 50 MB holds
+/// up a tick or a small reply by the few pieces that are with the transport already.
+///
+/// A small message overtakes large ones, never the other way round: the SPAWN_REPLY of a call is
+/// out before the first piece of its DOWN.
+class SendQueue {
+ public:
+  static constexpr std::size_t kFragmentBytes = 65536;
+  static constexpr std::size_t kMaxBuffers = 64;  ///< what Asio passes to one system call
+
+  explicit SendQueue(bool fragments) : fragments_(fragments) {}
+
+  void push(OutMessage message);
+  void push_tick();
+
+  bool empty() const { return bytes_ == 0; }
+  /// On the wire, headers included.
+  std::size_t bytes() const { return bytes_; }
+
+  /// What to write next, at most kMaxBuffers. The views hold until written() or clear().
+  std::vector<ByteView> next();
+  /// REQUIRES: not more than next() has given.
+  void written(std::size_t count);
+  void clear();
+
+ private:
+  /// A message that goes in fragments.
+  struct Large {
+    std::shared_ptr<const Bytes> head;  ///< control term and what was written of the payload
+    std::shared_ptr<const Bytes> tail;
+    std::uint64_t sequence;
+    std::uint64_t fragments;  ///< still to be sent
+    std::size_t offset;       ///< of what is still to be sent, in head and tail
+    std::uint64_t after;      ///< small bytes that were pushed before it
+  };
+  /// Bytes that go as they are: `view` into what the piece keeps alive.
+  struct Piece {
+    std::shared_ptr<const Bytes> owner;
+    ByteView view;
+  };
+
+  void push_small(Bytes bytes);
+  void push_large(OutMessage message);
+  void choose();
+  std::size_t choose_small();
+  std::size_t choose_fragment();
+  void choose_part(const std::shared_ptr<const Bytes>& part, std::size_t begin, std::size_t end);
+  bool large_is_due() const;
+
+  bool fragments_;
+  std::deque<Bytes> small_;
+  std::deque<Large> large_;
+  std::deque<Piece> chosen_;  ///< goes out in this order, whatever comes
+  std::uint64_t small_pushed_ = 0;
+  std::uint64_t small_chosen_ = 0;
+  std::uint64_t last_sequence_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace ml_worker::distribution
