@@ -26,6 +26,7 @@ root(Folder) ->
 start_distribution(Name) ->
     application:set_env(kernel, inet_dist_use_interface, {127, 0, 0, 1}),
     _ = os:cmd("epmd -daemon"),
+    ok = eventually(fun() -> element(1, erl_epmd:names({127, 0, 0, 1})) =:= ok end),
     {ok, _} = net_kernel:start([list_to_atom(unique(Name) ++ "@127.0.0.1"), longnames]),
     Cookie = binary_to_atom(binary:encode_hex(crypto:strong_rand_bytes(16))),
     true = erlang:set_cookie(node(), Cookie),
