@@ -1,8 +1,8 @@
-// The queue in front of a device: work waits here until the device is free, then goes in batches.
+// The queue in front of the devices: work waits here until one is free, then goes in batches.
 //
-// One bounded first-in-first-out queue; a batch is whatever waits when the device thread is free,
-// up to a budget of tokens, never delayed artificially. What to take is a pure function
-// (`select_batch`), the thread only calls it.
+// One bounded queue for all. A batch is whatever waits when a lane (a thread with a replica of each
+// model) is free, up to a budget of tokens, never delayed artificially. Who goes next is a pure
+// function (src/batching/policy.h): interactive before bulk, callers evenly, deadlines first.
 #pragma once
 
 #include <chrono>
@@ -62,9 +62,10 @@ struct WorkItem {
   std::optional<Clock::time_point> deadline;
   /// Callers share the device evenly. What one number stands for is up to whoever submits.
   std::uint64_t caller = 0;
-  /// Asked, without any lock held, when a batch is formed, maybe several times before its turn.
-  /// After an answer other than `wanted` it is not asked again and the item costs no forward pass.
-  /// A function and not a time, because several callers may wait for one text. None: wanted.
+  /// Asked when a batch is formed, maybe several times before its turn. With the queue's lock held:
+  /// must be quick, must not throw and must not call the batcher. After an answer other than
+  /// `wanted` it is not asked again and the item costs no forward pass. A function and not a time,
+  /// because several callers may wait for one text. None: wanted.
   std::function<Interest()> interest;
   /// Called exactly once, without any lock held, unless submit() refused the item: the rows that
   /// the encoder gave for `input` (of `vectors` one, of `tokens` one per token; valid during the
@@ -76,6 +77,7 @@ struct WorkItem {
 struct BatchingOptions {
   std::size_t batch_tokens = 2048;     ///< token budget of one forward pass
   std::size_t queue_tokens = 4000000;  ///< tokens that may wait; more is `overloaded`
+  std::size_t lanes = 1;               ///< forward passes at the same time
 };
 
 struct BatchingStats {
@@ -93,36 +95,22 @@ struct BatchingStats {
   HistogramSnapshot batch_tokens;
 };
 
-/// What the policy sees of a waiting text.
-struct Waiting {
-  const Encoder* encoder;
-  std::size_t tokens;
-  EncoderOutput output = EncoderOutput::vectors;
-  Priority priority = Priority::interactive;
-  std::optional<Clock::time_point> deadline = std::nullopt;
-  std::uint64_t caller = 0;
-};
-
-/// Indices (ascending) of the texts that make the next batch: the first in the queue, then every
-/// following one of the same encoder and output that still fits into `batch_tokens`, first come
-/// first served. A text longer than the budget goes alone. Empty only if `queue` is.
-std::vector<std::size_t> select_batch(std::span<const Waiting> queue, std::size_t batch_tokens);
-
 class Batcher {
  public:
   explicit Batcher(BatchingOptions options);
-  /// Stops: the running batch ends, waiting items get `draining`.
+  /// Stops: running batches end, waiting items get `draining`.
   ~Batcher();
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
 
-  /// All or nothing: either every item is queued, or none (`overloaded` with the time after which
-  /// there should be room, or `draining`) and no `done` is called. An empty queue takes any
-  /// submission: otherwise one that is larger than the bound could never succeed.
+  /// In the order of their lengths, if nothing else decides. All or nothing: either every item is
+  /// queued, or none (`overloaded` with the time after which there should be room, or `draining`)
+  /// and no `done` is called. An empty queue takes any submission: otherwise one that is larger
+  /// than the bound could never succeed. Bulk work may fill three quarters of it.
   std::optional<Error> submit(std::vector<WorkItem> items);
 
-  /// Runs `task` on the device thread, before waiting texts: what a health check needs. `task` is
-  /// dropped once the batcher has stopped.
+  /// Runs `task` on the thread of the first lane, before waiting texts: what a health check needs.
+  /// `task` is dropped once the batcher has stopped.
   void run_next(std::function<void()> task);
 
   /// Seconds a new text would wait, from queued, running and `further_tokens` and the measured

@@ -31,10 +31,10 @@ std::size_t floats_of(const WorkItem& item) {
                                                : item.input.ids.size() * model.token_dimensions;
 }
 
-void forward_alone(const WorkItem& item, Clock::time_point started, std::vector<float>& rows,
-                   ForwardCounts& counts) {
+void forward_alone(const WorkItem& item, std::size_t lane, Clock::time_point started,
+                   std::vector<float>& rows, ForwardCounts& counts) {
   rows.resize(floats_of(item));
-  auto what = try_forward(*item.encoder, {item.input.view()}, item.output, rows);
+  auto what = try_forward(item.encoder->replica(lane), {item.input.view()}, item.output, rows);
   const ForwardTimes times{started, Clock::now()};
   if (what) {
     ++counts.failed;
@@ -55,10 +55,10 @@ void log_failures(const Encoder& encoder, const ForwardCounts& counts) {
                                              {"what", log::printable(counts.last_failure, 512)}});
 }
 
-ForwardCounts forward_each(const std::list<WorkItem>& batch, Clock::time_point started,
-                           std::vector<float>& rows) {
+ForwardCounts forward_each(const std::vector<WorkItem>& batch, std::size_t lane,
+                           Clock::time_point started, std::vector<float>& rows) {
   ForwardCounts counts;
-  for (const WorkItem& item : batch) forward_alone(item, started, rows, counts);
+  for (const WorkItem& item : batch) forward_alone(item, lane, started, rows, counts);
   log_failures(*batch.front().encoder, counts);
   return counts;
 }
@@ -76,9 +76,9 @@ void finish_item(const WorkItem& item, Result<std::span<const float>> result,
   }
 }
 
-ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point started,
-                            std::vector<float>& rows) {
-  if (batch.size() == 1) return forward_each(batch, started, rows);
+ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane,
+                            Clock::time_point started, std::vector<float>& rows) {
+  if (batch.size() == 1) return forward_each(batch, lane, started, rows);
   ForwardCounts counts;
   const WorkItem& first = batch.front();
   Inputs inputs;
@@ -88,8 +88,8 @@ ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point 
     floats += floats_of(item);
   }
   rows.resize(floats);
-  if (try_forward(*first.encoder, inputs, first.output, rows)) {
-    return forward_each(batch, started, rows);
+  if (try_forward(first.encoder->replica(lane), inputs, first.output, rows)) {
+    return forward_each(batch, lane, started, rows);
   }
   const ForwardTimes times{started, Clock::now()};
   std::size_t row = 0;

@@ -1,7 +1,6 @@
 // Runs a batch through its encoder and hands every text its row or its error.
 #pragma once
 
-#include <list>
 #include <string>
 #include <vector>
 
@@ -19,8 +18,8 @@ struct ForwardCounts {
 /// Calls `done` of every item of `batch` (one encoder and output, not empty). When a batch of
 /// several texts fails, its texts run again alone, so that one bad text fails nobody else's. `rows`
 /// is the buffer for what the encoder gives, kept between calls.
-ForwardCounts forward_batch(const std::list<WorkItem>& batch, Clock::time_point started,
-                            std::vector<float>& rows);
+ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane,
+                            Clock::time_point started, std::vector<float>& rows);
 
 /// `item.done`, with whatever it throws contained: the device thread must go on.
 void finish_item(const WorkItem& item, Result<std::span<const float>> result,

@@ -1,6 +1,7 @@
 // What the parts of the service share.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -17,6 +18,15 @@
 
 namespace ml_worker {
 
+/// As many lanes as the model with the most replicas has.
+inline BatchingOptions batching_options(const ServiceOptions& options, const ModelTable& models) {
+  BatchingOptions batching = options.batching;
+  for (const auto& model : models.all()) {
+    batching.lanes = std::max(batching.lanes, model->replicas());
+  }
+  return batching;
+}
+
 /// Members stand in the order in which they depend on each other; Service::Impl stops the threads
 /// before any of them goes.
 struct Core {
@@ -27,7 +37,7 @@ struct Core {
         in_flight(cache),
         admission(std::make_shared<Admission>(options.pending_calls, options.pending_bytes)),
         threads(options.tokenizer_threads),
-        batcher(options.batching),
+        batcher(batching_options(options, models)),
         health(batcher, models, threads, {options.health_timeout, options.health_max_age}) {}
 
   const ServiceOptions options;

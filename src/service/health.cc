@@ -31,7 +31,7 @@ std::vector<float> compute(Encoder& model) {
       model.tokenizer().encode(kText, description.max_tokens, description.truncation_side);
   const std::vector<EncoderInput> inputs{EncoderInput(tokens.ids)};
   std::vector<float> vector(description.dimensions);
-  model.forward(inputs, EncoderOutput::vectors, vector);
+  model.replica(0).forward(inputs, EncoderOutput::vectors, vector);
   return vector;
 }
 

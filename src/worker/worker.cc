@@ -24,7 +24,8 @@ int half_the_cores() {
 ServiceOptions service_options_of(const Config& config) {
   ServiceOptions options;
   options.limits = {config.max_text_bytes, config.max_texts, config.max_call_bytes};
-  options.batching = {config.batch_tokens, config.queue_tokens};
+  options.batching.batch_tokens = config.batch_tokens;
+  options.batching.queue_tokens = config.queue_tokens;
   options.cache_bytes = config.cache_bytes;
   options.tokenizer_threads =
       config.tokenizer_threads > 0 ? config.tokenizer_threads : half_the_cores();

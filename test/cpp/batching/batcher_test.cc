@@ -194,6 +194,65 @@ TEST_CASE("the encoder sees where a pair's second text and its pooling begin") {
   CHECK(encoder->unpooled == 2);
 }
 
+TEST_CASE("a model with two replicas is computed on two lanes at the same time") {
+  Fixture f({.batch_tokens = 3, .lanes = 2});
+  f.encoder->replica_count = 2;
+  f.encoder->close();
+  std::vector<WorkItem> items;
+  for (int i = 0; i < 3; ++i) items.push_back(f.item(i, "word"));
+  REQUIRE_FALSE(f.batcher.submit(std::move(items)));
+  f.encoder->wait_until_held(2);
+  CHECK(f.batcher.stats().running_tokens == 6);
+  CHECK(f.batcher.stats().queued_tokens == 3);
+  f.encoder->open();
+  f.batcher.drain();
+  CHECK(f.outcomes.count() == 3);
+}
+
+TEST_CASE("a model with one replica stays on one lane, whatever others may use") {
+  Fixture f({.batch_tokens = 3, .lanes = 2});
+  const auto two = std::make_shared<FakeEncoder>("two");
+  two->replica_count = 2;
+  f.hold_device();
+  two->close();
+  REQUIRE_FALSE(f.submit(f.item(1, "word")));
+  WorkItem foreign = f.item(2, "word");
+  foreign.encoder = two;
+  REQUIRE_FALSE(f.submit(std::move(foreign)));
+  two->wait_until_held();
+  CHECK(f.encoder->forwards == 0);
+  CHECK(f.batcher.stats().queued_texts == 1);
+  two->open();
+  f.encoder->open();
+  f.batcher.drain();
+  CHECK(f.outcomes.count() == 3);
+}
+
+TEST_CASE("an interactive text passes bulk work that came before it") {
+  Fixture f({.batch_tokens = 6});
+  f.hold_device();
+  for (int i = 1; i <= 4; ++i) {
+    WorkItem item = f.item(i, "word");
+    item.priority = Priority::bulk;
+    REQUIRE_FALSE(f.submit(std::move(item)));
+  }
+  REQUIRE_FALSE(f.submit(f.item(5, "word")));
+  f.encoder->open();
+  CHECK(f.outcomes.wait_for(6).at(1).item == 5);
+}
+
+TEST_CASE("the texts of one submission go by length") {
+  Fixture f({.batch_tokens = 12});
+  f.hold_device();
+  std::vector<WorkItem> items;
+  for (int i = 1; i <= 6; ++i) items.push_back(f.item(i, i % 2 == 1 ? "a b c d" : "a"));
+  REQUIRE_FALSE(f.batcher.submit(std::move(items)));
+  f.encoder->open();
+  std::vector<int> order;
+  for (const auto& outcome : f.outcomes.wait_for(7)) order.push_back(outcome.item);
+  CHECK(order == std::vector<int>{0, 2, 4, 6, 1, 3, 5});
+}
+
 TEST_CASE("a text longer than the budget runs alone and hangs nothing") {
   Fixture f({.batch_tokens = 4});
   REQUIRE_FALSE(f.submit(f.item(0, "a b c d e f g")));

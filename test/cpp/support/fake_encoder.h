@@ -108,6 +108,8 @@ class FakeEncoder : public Encoder {
     }
   }
 
+  std::size_t replicas() const override { return replica_count; }
+
   /// From now on forward() waits at its beginning until open().
   void close() {
     const std::lock_guard lock(mutex_);
@@ -118,10 +120,10 @@ class FakeEncoder : public Encoder {
     open_ = true;
     changed_.notify_all();
   }
-  /// Returns when a forward() waits at the closed door.
-  void wait_until_held() {
+  /// Returns when `count` forward passes wait at the closed door.
+  void wait_until_held(int count = 1) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return held_ > 0; });
+    changed_.wait(lock, [&] { return held_ >= count; });
   }
 
   void fail_on(std::string_view word) { add(failing_, word); }
@@ -136,6 +138,7 @@ class FakeEncoder : public Encoder {
   /// The thread of the last forward().
   std::thread::id forward_thread() const { return forward_thread_; }
 
+  std::size_t replica_count = 1;  ///< all of them this one: forward() is thread safe
   std::atomic<bool> fail_always{false};
   std::atomic<float> drift{0.0F};  ///< added to the first element
   std::atomic<std::size_t> forwards{0};
