@@ -162,7 +162,7 @@ job(Function, Args, Opts) ->
 is_wish(Key) -> lists:member(ml_cluster_info:option_key(Key), wishes()).
 
 wishes() ->
-    [{ok, Name} || Name <- [<<"priority">>, <<"timings">>, <<"fingerprint">>]].
+    [{ok, Name} || Name <- [<<"priority">>, <<"timings">>, <<"fingerprint">>, <<"trace">>]].
 
 options(Opts) when is_map(Opts) ->
     %% Of the names that we know, one spelling: the worker would see an option twice otherwise.

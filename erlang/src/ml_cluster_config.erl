@@ -84,6 +84,7 @@ http_defaults() ->
         port => 8080,
         adapter => ml_cluster_mochiweb,
         allow_anonymous => false,
+        cors => [],
         required => true
     }.
 
@@ -91,6 +92,13 @@ limit_defaults() ->
     #{
         body_bytes => 16 bsl 20,
         body_timeout_ms => 30000,
+        head_bytes => 32768,
+        head_timeout_ms => 10000,
+        idle_timeout_ms => 60000,
+        write_timeout_ms => 30000,
+        stream_lines => 256,
+        stream_idle_ms => 300000,
+        line_bytes => 2 bsl 20,
         connections => 2048,
         texts => 100000,
         workers => 1000,
@@ -134,12 +142,30 @@ checked(local_worker, Value) ->
     local_worker(options(local_worker, local_defaults(), Value));
 checked(limits, Value) ->
     Limits = options(limits, limit_defaults(), Value),
-    maps:map(fun(Key, Limit) -> integer_in({limits, Key}, 1, 1 bsl 40, Limit) end, Limits).
+    maps:map(fun(Key, Limit) -> integer_in({limits, Key}, 1, largest(Key), Limit) end, Limits).
 
-http(#{ip := Ip, port := Port, adapter := Adapter, allow_anonymous := Anonymous} = Http) ->
+%% What a timer takes, or bytes and counts.
+largest(Key) ->
+    case lists:suffix("_ms", atom_to_list(Key)) of
+        true -> 86400000;
+        false -> 1 bsl 40
+    end.
+
+http(#{ip := Ip, port := Port, adapter := Adapter, allow_anonymous := Anonymous, cors := Cors} = Http) ->
     is_boolean(Anonymous) orelse bad({http, allow_anonymous}, <<"true or false">>, Anonymous),
     is_atom(Adapter) orelse bad({http, adapter}, <<"a module">>, Adapter),
-    Http#{ip := address(Ip), port := integer_in({http, port}, 0, 65535, Port), required := true}.
+    Http#{
+        ip := address(Ip),
+        port := integer_in({http, port}, 0, 65535, Port),
+        cors := origins(Cors),
+        required := true
+    }.
+
+origins(any) ->
+    any;
+origins(Origins) ->
+    Expected = <<"any, or a list of origins such as \"https://app.example.com\"">>,
+    list_of({http, cors}, fun prefix/1, Expected, Origins).
 
 address(Ip) when is_tuple(Ip) ->
     case inet:ntoa(Ip) of

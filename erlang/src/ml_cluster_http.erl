@@ -1,17 +1,26 @@
-%% @doc HTTP requests to responses. Knows no server: an adapter gives the head of a request to
-%% admit/1, reads the body that is asked for, and gives both to handle/1. So whatever server hosts
-%% us (mochiweb, Cowboy under Hornbeam), limits, keys, routes and errors are the same.
+%% @doc HTTP requests to responses. Knows no server: {@link ml_cluster_http_adapter} says what one
+%% must do. So whatever server hosts us (mochiweb, Cowboy under Hornbeam), limits, keys, routes and
+%% errors are the same.
 -module(ml_cluster_http).
 
--export([routes/0, label/1, admit/1, handle/1, refuse/2]).
--export_type([request/0, response/0]).
+-export([routes/0, label/1, admit/1, refuse/2, observe/3]).
+-export_type([head/0, request/0, response/0, admission/0]).
 
-%% Header names are in lower case. `body' is empty in the head that admit/1 sees.
+%% Header names are in lower case; `path' is without the query.
+-type head() :: #{
+    method := binary(),
+    path := binary(),
+    headers := #{binary() => binary()},
+    _ => _
+}.
+%% What a handler sees. `trace': what the client calls the request, where it says so.
 -type request() :: #{
     method := binary(),
     path := binary(),
     headers := #{binary() => binary()},
+    id := binary(),
     body := binary(),
+    trace => binary(),
     _ => _
 }.
 -type response() :: #{
@@ -19,6 +28,16 @@
     headers := [{binary(), iodata()}],
     body := iodata()
 }.
+-type admission() ::
+    {respond, response()}
+    | {read, #{limit := pos_integer(), timeout := pos_integer()}, fun((binary()) -> response())}
+    | {stream, fun((ml_cluster_http_adapter:conn()) -> ml_cluster_http_adapter:outcome())}.
+
+-type handler() ::
+    fun((request()) -> response())
+    | {stream, fun((request(), ml_cluster_http_adapter:conn()) -> stream_outcome())}.
+%% `cut' and `finished' as in {@link ml_cluster_http_adapter}; a refusal is thrown.
+-type stream_outcome() :: finished | cut.
 
 %% @doc The paths there are, as labels of the metrics.
 -spec routes() -> [binary()].
@@ -27,56 +46,66 @@ routes() -> maps:keys(table()).
 %% @doc The label of a path: bounded, whatever clients ask for.
 -spec label(binary()) -> binary().
 label(Path) ->
-    case is_map_key(Path, table()) of
-        true -> Path;
+    Route = route(Path),
+    case is_map_key(Route, table()) of
+        true -> Route;
         false -> <<"other">>
     end.
+
+route(<<"/v1/models/", _, _/binary>>) -> <<"/v1/models/{model}">>;
+route(Path) -> Path.
 
 %% Path to its methods and the dialect of its errors.
 table() ->
     #{
         <<"/infer">> => {ours, #{<<"POST">> => fun ml_cluster_http_infer:infer/1}},
         <<"/infer/parallel">> => {ours, #{<<"POST">> => fun ml_cluster_http_infer:parallel/1}},
+        <<"/infer/stream">> =>
+            {ours, #{<<"POST">> => {stream, fun ml_cluster_http_stream:run/2}}},
         <<"/cluster">> => {ours, #{<<"GET">> => fun ml_cluster_http_status:cluster/1}},
         <<"/metrics">> => {ours, #{<<"GET">> => fun ml_cluster_http_status:metrics/1}},
-        <<"/health">> => {ours, #{<<"GET">> => fun ml_cluster_http_status:health/1}},
+        <<"/health">> => {tei, #{<<"GET">> => fun ml_cluster_http_status:health/1}},
         <<"/v1/embeddings">> =>
             {openai, #{<<"POST">> => fun ml_cluster_http_openai:embeddings/1}},
-        <<"/v1/models">> => {openai, #{<<"GET">> => fun ml_cluster_http_openai:models/1}}
+        <<"/v1/models">> => {openai, #{<<"GET">> => fun ml_cluster_http_openai:models/1}},
+        <<"/v1/models/{model}">> => {openai, #{<<"GET">> => fun ml_cluster_http_openai:model/1}}
     }.
 
-%% @doc What to do with a request of which only the head is there: refuse it now, or read a body
-%% of at most `limit' bytes within `timeout' milliseconds and go on with handle/1.
--spec admit(request()) ->
-    {respond, response()} | {read, #{limit := pos_integer(), timeout := pos_integer()}}.
-admit(#{headers := Headers} = Head) ->
-    case checked(Head) of
-        {ok, _, _} -> sized(ml_cluster_http_body:declared(Headers), Head);
-        {error, Reason} -> {respond, refuse(Reason, Head)}
-    end.
-
-sized({ok, Length}, Head) ->
-    #{body_bytes := Limit, body_timeout_ms := Timeout} = ml_cluster_config:get(limits),
-    case Length of
-        Bytes when is_integer(Bytes), Bytes > Limit ->
-            {respond, refuse({too_large, <<"body">>, Bytes, Limit}, Head)};
-        _ ->
-            {read, #{limit => Limit, timeout => Timeout}}
-    end;
-sized({error, Reason}, Head) ->
-    {respond, refuse(Reason, Head)}.
-
-%% @doc The response to a request with its body. Never raises.
--spec handle(request()) -> response().
-handle(Request) ->
+%% @doc What to do with a request of which only the head is there.
+-spec admit(head()) -> admission().
+admit(Head) ->
+    Request = named(Head),
     case checked(Request) of
-        {ok, Handler, Dialect} -> guarded(Handler, Dialect, Request);
-        {error, Reason} -> refuse(Reason, Request)
+        {ok, {stream, Handler}, Dialect} -> {stream, streaming(Handler, Dialect, Request)};
+        {ok, Handler, Dialect} -> sized(Handler, Dialect, Request);
+        {preflight, Methods} -> {respond, decorated(preflight(Methods), Request)};
+        {error, Reason} -> {respond, refused(Reason, Request)}
     end.
 
-guarded(Handler, Dialect, Request) ->
+sized(Handler, Dialect, #{headers := Headers} = Request) ->
+    #{body_bytes := Limit, body_timeout_ms := Timeout} = ml_cluster_config:get(limits),
+    case Headers of
+        #{<<"content-length">> := Length} when byte_size(Length) > 9 ->
+            {respond, refused({too_large, <<"body">>, {at_least, 1000000000}, Limit}, Request)};
+        _ ->
+            Handle = fun(Body) -> handle(Handler, Dialect, Request#{body => Body}) end,
+            {read, #{limit => Limit, timeout => Timeout}, Handle}
+    end.
+
+handle(Handler, Dialect, Request) ->
+    decorated(guarded(fun() -> Handler(Request) end, Dialect), Request).
+
+streaming(Handler, Dialect, Request) ->
+    fun(Conn) ->
+        case guarded(fun() -> Handler(Request, Conn) end, Dialect) of
+            #{} = Response -> {respond, decorated(Response, Request)};
+            Outcome -> Outcome
+        end
+    end.
+
+guarded(Handle, Dialect) ->
     try
-        Handler(Request)
+        Handle()
     catch
         throw:{http, Reason} ->
             ml_cluster_http_error:response(Dialect, Reason);
@@ -89,27 +118,36 @@ guarded(Handler, Dialect, Request) ->
     end.
 
 %% @doc The response that refuses a request, in the dialect of its path.
--spec refuse(term(), request()) -> response().
-refuse(Reason, #{path := Path}) ->
-    {Dialect, _} = maps:get(Path, table(), {ours, #{}}),
-    ml_cluster_http_error:response(Dialect, Reason).
+-spec refuse(term(), head()) -> response().
+refuse(Reason, Head) -> refused(Reason, named(Head)).
+
+refused(Reason, #{path := Path} = Request) ->
+    {Dialect, _} = maps:get(route(Path), table(), {ours, #{}}),
+    decorated(ml_cluster_http_error:response(Dialect, Reason), Request).
 
 checked(#{path := Path} = Request) ->
-    case table() of
-        #{Path := {Dialect, Methods}} -> checked(Dialect, Methods, Request);
-        _ -> {error, {not_found, Path}}
+    case maps:find(route(Path), table()) of
+        {ok, {Dialect, Methods}} -> checked(Dialect, Methods, Request);
+        error -> {error, {not_found, Path}}
     end.
 
+checked(_, Methods, #{method := <<"OPTIONS">>}) ->
+    {preflight, Methods};
 checked(Dialect, Methods, #{method := Method} = Request) ->
-    case {handler(Method, Methods), is_allowed(Request)} of
-        {error, _} -> {error, {method_not_allowed, maps:keys(Methods)}};
-        {_, false} -> {error, unauthorized};
-        {Handler, true} -> {ok, Handler, Dialect}
+    case {handler(Method, Methods), is_allowed(Request), is_plain(Request)} of
+        {error, _, _} -> {error, {method_not_allowed, methods(Methods)}};
+        {_, false, _} -> {error, unauthorized};
+        {_, _, false} -> {error, encoded_body};
+        {Handler, true, true} -> {ok, Handler, Dialect}
     end.
 
 %% HEAD is GET whose body the adapter leaves out.
+-spec handler(binary(), #{binary() => handler()}) -> handler() | error.
 handler(<<"HEAD">>, Methods) -> maps:get(<<"GET">>, Methods, error);
 handler(Method, Methods) -> maps:get(Method, Methods, error).
+
+methods(#{<<"GET">> := _} = Methods) -> maps:keys(Methods) ++ [<<"HEAD">>, <<"OPTIONS">>];
+methods(Methods) -> maps:keys(Methods) ++ [<<"OPTIONS">>].
 
 %% Who only asks whether we live needs no key.
 is_allowed(#{path := <<"/health">>}) ->
@@ -117,3 +155,24 @@ is_allowed(#{path := <<"/health">>}) ->
 is_allowed(#{headers := Headers}) ->
     Header = maps:get(<<"authorization">>, Headers, undefined),
     ml_cluster_auth:allows(ml_cluster_config:get(api_keys, any), Header).
+
+%% A compressed body of a kilobyte may be a gigabyte.
+is_plain(#{headers := #{<<"content-encoding">> := Coding}}) -> Coding =:= <<"identity">>;
+is_plain(_) -> true.
+
+%% ---- What every response carries ----
+
+named(#{headers := Headers} = Head) ->
+    maps:merge(Head, ml_cluster_http_trace:of_request(Headers)).
+
+preflight(Methods) ->
+    #{status => 204, headers => [{<<"allow">>, lists:join(<<", ">>, methods(Methods))}], body => <<>>}.
+
+decorated(#{headers := Own} = Response, #{id := Id} = Request) ->
+    Headers = [{<<"x-request-id">>, Id} | Own],
+    Response#{headers := ml_cluster_http_cors:headers(Request) ++ Headers}.
+
+%% @doc Counts a response that was sent.
+-spec observe(binary(), 100..599, non_neg_integer()) -> ok.
+observe(Path, Status, Microseconds) ->
+    ml_cluster_metrics:observe(label(Path), Status, Microseconds).

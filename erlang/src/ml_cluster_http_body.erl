@@ -1,26 +1,8 @@
-%% @doc Reading of requests: declared length, JSON object, fields and their types. What is wrong is
+%% @doc Reading of requests: JSON object, fields and their types. What is wrong is
 %% thrown as `{http, Reason}' for {@link ml_cluster_http_error}.
 -module(ml_cluster_http_body).
 
--export([declared/1, object/1, object/3, strings/2, model/1, options/1, json/2]).
-
-%% @doc How long the body says it is. A length beside a transfer coding, or two different lengths,
-%% are how requests are smuggled past a proxy.
--spec declared(#{binary() => binary()}) -> {ok, non_neg_integer() | chunked} | {error, term()}.
-declared(#{<<"transfer-encoding">> := _, <<"content-length">> := _}) ->
-    {error, {malformed, <<"both Content-Length and Transfer-Encoding">>}};
-declared(#{<<"transfer-encoding">> := Coding}) ->
-    case string:lowercase(Coding) of
-        <<"chunked">> -> {ok, chunked};
-        _ -> {error, {malformed, <<"Transfer-Encoding: expected chunked">>}}
-    end;
-declared(#{<<"content-length">> := Length}) ->
-    case re:run(Length, "^[0-9]{1,15}\\z") of
-        {match, _} -> {ok, binary_to_integer(Length)};
-        nomatch -> {error, {malformed, <<"Content-Length: expected one number">>}}
-    end;
-declared(_) ->
-    {ok, 0}.
+-export([object/1, object/3, strings/2, model/1, options/1, json/2]).
 
 %% @doc The body as a JSON object.
 -spec object(ml_cluster_http:request()) -> map().
@@ -63,14 +45,17 @@ model(#{<<"model">> := Model}) when is_binary(Model) -> Model;
 model(#{<<"model">> := _}) -> throw({http, {bad_argument, <<"model">>, <<"expected a string">>}});
 model(_) -> <<"default">>.
 
-%% @doc Options of a call that come with every request: the time it has.
+%% @doc Options of a call that come with every request: the time it has, and what the client calls
+%% it, for the worker's log.
 -spec options(ml_cluster_http:request()) -> map().
-options(#{headers := #{<<"x-timeout-ms">> := Value}}) ->
+options(Request) -> maps:merge(timeout(Request), maps:with([trace], Request)).
+
+timeout(#{headers := #{<<"x-timeout-ms">> := Value}}) ->
     case re:run(Value, "^[0-9]{1,8}\\z") of
         {match, _} -> #{timeout_ms => binary_to_integer(Value)};
         nomatch -> throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds">>}})
     end;
-options(_) ->
+timeout(_) ->
     #{}.
 
 %% @doc A JSON response.

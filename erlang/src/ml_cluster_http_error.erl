@@ -4,8 +4,9 @@
 -export([response/2, describe/1]).
 -export_type([dialect/0]).
 
-%% `ours': `{error: {message, reason}}'. `openai': `{error: {message, type, param, code}}'.
--type dialect() :: ours | openai.
+%% `ours': `{error: {message, reason}}'. `openai': `{error: {message, type, param, code}}'. `tei',
+%% as text-embeddings-inference has them: `{error, error_type}'.
+-type dialect() :: ours | openai | tei.
 
 %% @doc The response for a reason.
 -spec response(dialect(), term()) -> ml_cluster_http:response().
@@ -16,12 +17,16 @@ response(Dialect, Reason) ->
     ),
     Response#{headers := maps:get(headers, Response) ++ headers(Reason)}.
 
-%% OpenAI's clients expect 400 for whatever is wrong with a field.
+%% OpenAI's clients expect 400 for whatever is wrong with a field; those of
+%% text-embeddings-inference 424 for a device that fails, and 422 for a model that there is not.
 status(openai, 422) -> 400;
+status(tei, 500) -> 424;
 status(_, Status) -> Status.
 
 body(ours, _, Word, Message, _) ->
     #{error => #{message => Message, reason => Word}};
+body(tei, Status, Word, Message, _) ->
+    #{error => Message, error_type => tei_type(Status, Word)};
 body(openai, Status, Word, Message, Reason) ->
     #{
         error => #{
@@ -31,6 +36,13 @@ body(openai, Status, Word, Message, Reason) ->
             code => openai_code(Word)
         }
     }.
+
+tei_type(_, <<"empty">>) -> <<"empty">>;
+tei_type(424, _) -> <<"backend">>;
+tei_type(429, _) -> <<"overloaded">>;
+tei_type(Status, _) when Status >= 500 -> <<"unhealthy">>;
+tei_type(_, <<"too_long">>) -> <<"tokenizer">>;
+tei_type(_, _) -> <<"validation">>.
 
 openai_type(401) -> <<"authentication_error">>;
 openai_type(429) -> <<"rate_limit_error">>;
@@ -59,6 +71,8 @@ headers(_) ->
 -spec describe(term()) -> {400..599, binary(), binary()}.
 describe({malformed, What}) ->
     {400, <<"malformed">>, What};
+describe({empty, Name}) ->
+    {400, <<"empty">>, join([Name, <<": expected at least one text">>])};
 describe(unauthorized) ->
     {401, <<"unauthorized">>, <<"expected an API key: Authorization: Bearer KEY">>};
 describe({not_found, _}) ->
@@ -67,12 +81,22 @@ describe({unknown_model, Name}) ->
     {404, <<"unknown_model">>, join([<<"no worker has the model ">>, text(Name)])};
 describe({method_not_allowed, Methods}) ->
     {405, <<"method_not_allowed">>, join([<<"expected ">>, lists:join(<<" or ">>, Methods)])};
+describe(slow_head) ->
+    {408, <<"timeout">>, <<"the request's headers did not arrive in time">>};
+describe(uri_too_long) ->
+    {414, <<"too_large">>, <<"the request line: at most 8192 bytes">>};
+describe({head_too_large, What}) ->
+    {431, <<"too_large">>, What};
+describe({version, What}) ->
+    {505, <<"version">>, What};
 describe(slow_body) ->
     {408, <<"timeout">>, <<"the body did not arrive in time">>};
 describe({too_large, What, Got, Limit}) ->
     {413, <<"too_large">>, sized(What, Got, Limit)};
 describe({too_long, Index, Tokens, Limit}) ->
     {413, <<"too_long">>, sized(join([<<"text ">>, text(Index)]), Tokens, Limit)};
+describe(encoded_body) ->
+    {415, <<"encoded_body">>, <<"Content-Encoding: expected none">>};
 describe({bad_argument, Name, What}) ->
     {422, <<"bad_argument">>, join([text(Name), <<": ">>, text(What)])};
 describe(Reason) ->

@@ -2,7 +2,7 @@
 %% are ignored there, as that API does.
 -module(ml_cluster_http_openai).
 
--export([embeddings/1, models/1]).
+-export([embeddings/1, models/1, model/1]).
 
 %% @doc Embeddings of one text or a list of texts.
 -spec embeddings(ml_cluster_http:request()) -> ml_cluster_http:response().
@@ -76,14 +76,29 @@ bad(Field, What) -> throw({http, {bad_argument, Field, What}}).
 %% @doc The models that the workers have loaded, and their aliases.
 -spec models(ml_cluster_http:request()) -> ml_cluster_http:response().
 models(_) ->
-    Names = lists:usort(lists:append([names(Row) || Row <- ml_cluster_table:rows()])),
     ml_cluster_http_body:json(200, #{
-        object => list,
-        data => [
-            #{id => Name, object => model, created => 0, owned_by => ml_worker}
-         || Name <- Names
-        ]
+        object => list, data => [described(Name) || Name <- all_names()]
     }).
+
+%% @doc One of them.
+-spec model(ml_cluster_http:request()) -> ml_cluster_http:response().
+model(#{path := <<"/v1/models/", Encoded/binary>>}) ->
+    Name = decoded(Encoded),
+    case lists:member(Name, all_names()) of
+        true -> ml_cluster_http_body:json(200, described(Name));
+        false -> throw({http, {unknown_model, Name}})
+    end.
+
+%% A client may send the slash of ORG/NAME as it is, or encoded.
+decoded(Encoded) ->
+    case uri_string:percent_decode(Encoded) of
+        Name when is_binary(Name) -> Name;
+        {error, _, _} -> Encoded
+    end.
+
+described(Name) -> #{id => Name, object => model, created => 0, owned_by => ml_worker}.
+
+all_names() -> lists:usort(lists:append([names(Row) || Row <- ml_cluster_table:rows()])).
 
 names(#{state := up, info := Info}) ->
     #{loaded := Loaded, aliases := Aliases} = ml_cluster_info:models(Info),

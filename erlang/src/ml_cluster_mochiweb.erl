@@ -1,20 +1,44 @@
-%% @doc Serves {@link ml_cluster_http} with mochiweb: the only module that knows mochiweb.
+%% @doc Serves {@link ml_cluster_http} with mochiweb's acceptors: the only module that knows
+%% mochiweb.
 %%
-%% Each connection is a process of mochiweb's. A request is handled in a process of its own while
-%% the connection's watches the socket, so that a client that hangs up cancels its work.
+%% mochiweb accepts and counts connections; what is on them is read here. Its own reader has no
+%% deadline for a head as a whole, leaves a line that it can't read unanswered, and takes a length
+%% beside a transfer coding.
+%%
+%% Each connection is a process. A request is handled in a process of its own while the connection's
+%% watches the socket, so that a client that hangs up cancels its work.
 -module(ml_cluster_mochiweb).
+-behaviour(ml_cluster_http_adapter).
 
--export([usable/0, child_spec/2, loop/1, port/0]).
+-export([usable/0, child_spec/2, start_link/1, connection/2, port/0]).
+-export([more/1, event/2, start/3, write/2, finish/1]).
 
-%% A body read in pieces has one deadline for all of them.
--define(READ, 65536).
-%% The chunk lines of a chunked body are short; ours is not the place for extensions.
--define(MAX_LINE, 1024).
+%% Bytes that one message from the socket brings at most.
+-define(READ, 32768).
+%% How long what a client still sends is read after the answer that ends the connection: closing at
+%% once would take the answer back from it.
+-define(LINGER_MS, 1000).
+-define(LINGER_BYTES, 16777216).
+
+%% `armed': the socket will send its next bytes, or its end, as a message.
+-record(conn, {
+    socket :: gen_tcp:socket(),
+    limits :: map(),
+    buffer = <<>> :: binary(),
+    armed = false :: boolean()
+}).
+
+%% A request whose body is a stream.
+-record(stream, {
+    conn :: #conn{},
+    decoder :: ml_cluster_http1:decoder(),
+    continue :: boolean()
+}).
 
 %% @doc Is mochiweb on this node?
 -spec usable() -> ok | {error, binary()}.
 usable() ->
-    case code:ensure_loaded(mochiweb_http) of
+    case code:ensure_loaded(mochiweb_socket_server) of
         {module, _} ->
             ok;
         {error, _} ->
@@ -28,198 +52,330 @@ child_spec(#{ip := Ip, port := Port}, #{connections := Max}) ->
         {name, ?MODULE},
         {ip, Ip},
         {port, Port},
-        {loop, {?MODULE, loop}},
+        {loop, {?MODULE, connection}},
         {max, Max},
+        {recbuf, undefined},
+        {backlog, 1024},
         %% Without it a keep-alive reply takes 40 ms more.
         {nodelay, true}
     ],
-    #{id => ?MODULE, start => {mochiweb_http, start_link, [Options]}}.
+    #{id => ?MODULE, start => {?MODULE, start_link, [Options]}}.
+
+%% @private
+-spec start_link([tuple()]) -> {ok, pid()} | {error, term()}.
+start_link(Options) ->
+    %% Makes the text of the date once a second.
+    case mochiweb_clock:start() of
+        {ok, _} -> mochiweb_socket_server:start_link(Options);
+        {error, {already_started, _}} -> mochiweb_socket_server:start_link(Options)
+    end.
 
 %% @doc The port that is listened on.
 -spec port() -> inet:port_number().
 port() -> mochiweb_socket_server:get(?MODULE, port).
 
-%% @doc Answers one request; called by mochiweb.
--spec loop(tuple()) -> ok.
-loop(Req) ->
+%% @doc Serves one connection; called by mochiweb.
+-spec connection(gen_tcp:socket(), list()) -> no_return().
+connection(Socket, _) ->
+    #{write_timeout_ms := Timeout} = Limits = ml_cluster_config:get(limits),
+    Options = [{buffer, ?READ}, {send_timeout, Timeout}, {send_timeout_close, true}],
+    _ = inet:setopts(Socket, Options),
+    requests(#conn{socket = Socket, limits = Limits}).
+
+requests(#conn{limits = #{idle_timeout_ms := Idle, head_timeout_ms := Timeout}} = Conn) ->
+    case Conn of
+        #conn{buffer = <<>>} ->
+            Started = received(bytes(Conn, now_ms() + Idle)),
+            head(Started, 0, now_ms() + Timeout);
+        _ ->
+            head(Conn, 0, now_ms() + Timeout)
+    end.
+
+received({ok, Conn}) -> Conn;
+received({error, _, Conn}) -> close(Conn).
+
+%% More of what the client sends, added to the buffer.
+bytes(#conn{socket = Socket, armed = false} = Conn, Deadline) ->
+    case inet:setopts(Socket, [{active, once}]) of
+        ok -> bytes(Conn#conn{armed = true}, Deadline);
+        {error, _} -> {error, closed, Conn}
+    end;
+bytes(#conn{socket = Socket, buffer = Buffer} = Conn, Deadline) ->
+    receive
+        {tcp, Socket, Bytes} ->
+            {ok, Conn#conn{buffer = <<Buffer/binary, Bytes/binary>>, armed = false}};
+        {tcp_closed, Socket} ->
+            {error, closed, Conn};
+        {tcp_error, Socket, _} ->
+            {error, closed, Conn}
+    after max(0, Deadline - now_ms()) ->
+        {error, timeout, Conn}
+    end.
+
+%% ---- One request ----
+
+%% One deadline for the whole head, however slowly it drips.
+head(#conn{buffer = Buffer, limits = #{head_bytes := Max}} = Conn, Scanned, Deadline) ->
+    case ml_cluster_http1:head(Buffer, Scanned, Max) of
+        {ok, Head, Rest} -> request(Head, Conn#conn{buffer = Rest});
+        {error, Reason} -> refuse(Reason, nothing(), Conn);
+        more -> more_head(bytes(Conn, Deadline), byte_size(Buffer), Deadline)
+    end.
+
+more_head({ok, Conn}, Scanned, Deadline) -> head(Conn, Scanned, Deadline);
+more_head({error, timeout, Conn}, _, _) -> refuse(slow_head, nothing(), Conn);
+more_head({error, closed, Conn}, _, _) -> close(Conn).
+
+%% What is known of a request that could not be read.
+nothing() -> #{method => <<"GET">>, path => <<>>, headers => #{}, version => {1, 1}}.
+
+request(Head, Conn) ->
     Started = erlang:monotonic_time(microsecond),
-    Head = head(Req),
-    #{status := Status} = Response = respond(Head, Req),
-    Headers = [{binary_to_list(Key), Value} || {Key, Value} <- maps:get(headers, Response)],
-    All = [{"Server", "ml_cluster"} | Headers],
-    _ = mochiweb_request:respond({Status, All, body(Response)}, Req),
-    Took = erlang:monotonic_time(microsecond) - Started,
-    ml_cluster_metrics:observe(ml_cluster_http:label(maps:get(path, Head)), Status, Took).
-
-body(#{body := Body}) -> Body.
-
-respond(Head, Req) ->
-    case ml_cluster_http:admit(Head) of
-        {respond, Response} -> closing(Response);
-        {read, Bounds} -> read(Bounds, Head, Req)
+    case ml_cluster_http1:declared(Head) of
+        {ok, Declared} -> admitted(ml_cluster_http:admit(Head), Declared, Started, Head, Conn);
+        {error, Reason} -> refuse(Reason, Head, Conn)
     end.
 
-%% The body was not read: what follows on the connection is not a request.
-closing(#{headers := Headers} = Response) ->
-    put(mochiweb_request_force_close, true),
-    Response#{headers := [{<<"connection">>, <<"close">>} | Headers]}.
+admitted({respond, Response}, 0, Started, Head, Conn) ->
+    respond(Response, Started, Head, Conn);
+admitted({respond, Response}, _, Started, Head, Conn) ->
+    last(Response, Started, Head, Conn);
+admitted({read, Bounds, Handle}, Declared, Started, Head, Conn) ->
+    case body(Bounds, Declared, Head, Conn) of
+        {ok, Body, Read} -> watched(fun() -> Handle(Body) end, Started, Head, Read);
+        {error, closed, Read} -> close(Read);
+        {error, Reason, Read} -> refuse(Reason, Head, Read)
+    end;
+admitted({stream, Run}, Declared, Started, Head, Conn) ->
+    stream(Run, Declared, Started, Head, Conn).
 
-read(#{limit := Limit, timeout := Timeout}, Head, Req) ->
-    Socket = mochiweb_request:get(socket, Req),
-    Deadline = erlang:monotonic_time(millisecond) + Timeout,
-    {ok, Declared} = ml_cluster_http_body:declared(maps:get(headers, Head)),
-    continue(Declared, Head, Socket),
-    case body(Declared, Limit, Deadline, Socket) of
-        {ok, Body} ->
-            put(mochiweb_request_recv, true),
-            watched(Head#{body := Body}, Socket);
-        {error, closed} ->
-            exit(normal);
-        {error, Reason} ->
-            closing(ml_cluster_http:refuse(Reason, Head))
+%% The body, or what follows it, was not read as it was said to be: nothing can come after.
+refuse(Reason, Head, Conn) ->
+    last(ml_cluster_http:refuse(Reason, Head), erlang:monotonic_time(microsecond), Head, Conn).
+
+last(#{headers := Headers} = Response, Started, Head, Conn) ->
+    Closing = Response#{headers := [{<<"connection">>, <<"close">>} | Headers]},
+    _ = send_response(Closing, Head, Conn),
+    ok = observe(Head, Closing, Started),
+    linger(Conn).
+
+respond(Response, Started, Head, Conn) ->
+    case ml_cluster_http1:is_persistent(Head) of
+        true ->
+            Sent = send_response(Response, Head, Conn),
+            ok = observe(Head, Response, Started),
+            next(Sent, Conn);
+        false ->
+            last(Response, Started, Head, Conn)
     end.
 
-%% ---- The head ----
+next(ok, Conn) -> requests(Conn);
+next({error, _}, Conn) -> close(Conn).
 
-head(Req) ->
-    Headers = mochiweb_headers:to_list(mochiweb_request:get(headers, Req)),
-    #{
-        method => method(mochiweb_request:get(method, Req)),
-        path => path(mochiweb_request:get(raw_path, Req)),
-        headers => lists:foldl(fun add_header/2, #{}, Headers),
-        body => <<>>
-    }.
+observe(#{path := Path}, #{status := Status}, Started) ->
+    ml_cluster_http:observe(Path, Status, erlang:monotonic_time(microsecond) - Started).
 
-method(Method) when is_atom(Method) -> atom_to_binary(Method);
-method(Method) -> iolist_to_binary(Method).
+send_response(#{status := Status, headers := Headers, body := Body}, Head, Conn) ->
+    Length = {<<"content-length">>, integer_to_binary(iolist_size(Body))},
+    send([head_of(Status, [Length | kept(Head, Headers)]), body_for(Head, Body)], Conn).
 
-%% Only the path: none of our routes takes a query.
-path(Raw) ->
-    Text = iolist_to_binary(Raw),
-    hd(binary:split(Text, [<<"?">>, <<"#">>])).
+%% A client of HTTP/1.0 must be told that the connection stays open.
+kept(#{version := {1, 0}}, Headers) ->
+    case lists:keymember(<<"connection">>, 1, Headers) of
+        true -> Headers;
+        false -> [{<<"connection">>, <<"keep-alive">>} | Headers]
+    end;
+kept(_, Headers) ->
+    Headers.
 
-%% Of a header that stands twice both values count, or one of two lengths could hide.
-add_header({Name, Value}, Headers) ->
-    Key = list_to_binary(string:lowercase(name(Name))),
-    Text = iolist_to_binary(Value),
-    maps:update_with(Key, fun(Old) -> <<Old/binary, ", ", Text/binary>> end, Text, Headers).
+body_for(#{method := <<"HEAD">>}, _) -> [];
+body_for(_, Body) -> Body.
 
-name(Name) when is_atom(Name) -> atom_to_list(Name);
-name(Name) -> Name.
+head_of(Status, Headers) ->
+    ml_cluster_http1:response(Status, Headers, mochiweb_clock:rfc1123()).
 
-continue(0, _, _) ->
-    ok;
-continue(_, #{headers := #{<<"expect">> := _}}, Socket) ->
-    _ = gen_tcp:send(Socket, <<"HTTP/1.1 100 Continue\r\n\r\n">>),
-    ok;
-continue(_, _, _) ->
-    ok.
+send(Data, #conn{socket = Socket}) -> gen_tcp:send(Socket, Data).
+
+-spec close(#conn{}) -> no_return().
+close(#conn{socket = Socket}) ->
+    _ = gen_tcp:close(Socket),
+    exit(normal).
+
+linger(#conn{socket = Socket} = Conn) ->
+    _ = gen_tcp:shutdown(Socket, write),
+    linger(Conn#conn{buffer = <<>>}, ?LINGER_BYTES, now_ms() + ?LINGER_MS).
+
+linger(Conn, Left, Deadline) ->
+    case bytes(Conn, Deadline) of
+        {ok, #conn{buffer = Bytes} = Read} when byte_size(Bytes) =< Left ->
+            linger(Read#conn{buffer = <<>>}, Left - byte_size(Bytes), Deadline);
+        _ ->
+            close(Conn)
+    end.
 
 %% ---- The body ----
 
-body(chunked, Limit, Deadline, Socket) ->
-    chunks(Socket, Limit, Limit, Deadline, []);
-body(Length, _, Deadline, Socket) ->
-    pieces(Socket, Length, Deadline, []).
+body(_, 0, _, Conn) ->
+    {ok, <<>>, Conn};
+body(#{limit := Limit, timeout := Timeout}, Declared, Head, #conn{buffer = Buffer} = Conn) ->
+    ok = continue(is_continued(Head) andalso Buffer =:= <<>>, Conn),
+    pieces(ml_cluster_http1:body(Declared), Limit, now_ms() + Timeout, [], Conn).
 
-pieces(_, 0, _, Read) ->
-    {ok, iolist_to_binary(lists:reverse(Read))};
-pieces(Socket, Left, Deadline, Read) ->
-    case recv(Socket, min(Left, ?READ), Deadline) of
-        {ok, Piece} -> pieces(Socket, Left - byte_size(Piece), Deadline, [Piece | Read]);
-        {error, _} = Error -> Error
+is_continued(#{headers := Headers}) ->
+    string:lowercase(maps:get(<<"expect">>, Headers, <<>>)) =:= <<"100-continue">>.
+
+continue(false, _) ->
+    ok;
+continue(true, Conn) ->
+    _ = send(<<"HTTP/1.1 100 Continue\r\n\r\n">>, Conn),
+    ok.
+
+pieces(Decoder, Left, Deadline, Read, #conn{buffer = Buffer} = Conn) ->
+    case ml_cluster_http1:body(Decoder, Buffer) of
+        {last, Data, Rest} ->
+            whole(Left - iolist_size(Data), [Read | Data], Conn#conn{buffer = Rest});
+        {more, Data, Next} ->
+            Fits = Left - iolist_size(Data),
+            Room = Fits - ml_cluster_http1:pending(Next),
+            more_pieces(Room, Next, Fits, Deadline, [Read | Data], Conn#conn{buffer = <<>>});
+        {error, Reason} ->
+            {error, Reason, Conn}
     end.
 
-chunks(Socket, Left, Limit, Deadline, Read) ->
-    case chunk_size(line(Socket, Deadline)) of
-        {ok, 0} -> last_chunk(Socket, Deadline, Read);
-        {ok, Size} when Size > Left -> {error, {too_large, <<"body">>, Limit - Left + Size, Limit}};
-        {ok, Size} -> chunk(Socket, Size, Left, Limit, Deadline, Read);
-        {error, _} = Error -> Error
+whole(Left, _, Conn) when Left < 0 -> too_large(Left, Conn);
+whole(_, Read, Conn) -> {ok, iolist_to_binary(Read), Conn}.
+
+more_pieces(Room, _, _, _, _, Conn) when Room < 0 ->
+    too_large(Room, Conn);
+more_pieces(_, Decoder, Left, Deadline, Read, Conn) ->
+    case bytes(Conn, Deadline) of
+        {ok, Conn1} -> pieces(Decoder, Left, Deadline, Read, Conn1);
+        {error, timeout, Conn1} -> {error, slow_body, Conn1};
+        {error, closed, _} = Error -> Error
     end.
 
-chunk(Socket, Size, Left, Limit, Deadline, Read) ->
-    case pieces(Socket, Size + 2, Deadline, []) of
-        {ok, <<Piece:Size/binary, "\r\n">>} ->
-            chunks(Socket, Left - Size, Limit, Deadline, [Piece | Read]);
-        {ok, _} ->
-            {error, {malformed, <<"a chunk of the body has no end">>}};
-        {error, _} = Error ->
-            Error
-    end.
-
-%% Trailers say nothing to us, but they are there to be read; few, or it is an attack.
-last_chunk(Socket, Deadline, Read) -> trailers(Socket, Deadline, Read, 16).
-
-trailers(_, _, _, 0) ->
-    {error, {malformed, <<"too many trailers">>}};
-trailers(Socket, Deadline, Read, Left) ->
-    case line(Socket, Deadline) of
-        {ok, <<>>} -> {ok, iolist_to_binary(lists:reverse(Read))};
-        {ok, _} -> trailers(Socket, Deadline, Read, Left - 1);
-        {error, _} = Error -> Error
-    end.
-
-chunk_size({ok, Line}) ->
-    case re:run(Line, "^([0-9A-Fa-f]{1,8})\\s*(;.*)?\\z", [{capture, [1], binary}]) of
-        {match, [Size]} -> {ok, binary_to_integer(Size, 16)};
-        nomatch -> {error, {malformed, <<"a chunk of the body has no size">>}}
-    end;
-chunk_size(Error) ->
-    Error.
-
-%% The socket's line mode would cut long lines silently; lines here are a few bytes.
-line(Socket, Deadline) -> line(Socket, Deadline, <<>>).
-
-line(_, _, Line) when byte_size(Line) > ?MAX_LINE ->
-    {error, {malformed, <<"a line of the body is too long">>}};
-line(Socket, Deadline, Line) ->
-    case recv(Socket, 1, Deadline) of
-        {ok, <<"\n">>} -> {ok, string:trim(Line, trailing, "\r")};
-        {ok, Byte} -> line(Socket, Deadline, <<Line/binary, Byte/binary>>);
-        {error, _} = Error -> Error
-    end.
-
-recv(Socket, Length, Deadline) ->
-    Left = max(0, Deadline - erlang:monotonic_time(millisecond)),
-    case mochiweb_socket:recv(Socket, Length, Left) of
-        {ok, Data} -> {ok, Data};
-        {error, timeout} -> {error, slow_body};
-        {error, _} -> {error, closed}
-    end.
+too_large(Missing, #conn{limits = #{body_bytes := Limit}} = Conn) ->
+    {error, {too_large, <<"body">>, Limit - Missing, Limit}, Conn}.
 
 %% ---- Handling, while the client is watched ----
 
-watched(Request, Socket) ->
-    {Pid, Ref} = spawn_monitor(fun() -> exit({response, ml_cluster_http:handle(Request)}) end),
-    ok = mochiweb_socket:exit_if_closed(mochiweb_socket:setopts(Socket, [{active, once}])),
-    await(Pid, Ref, Request, Socket).
+watched(Handle, Started, Head, Conn) ->
+    {Pid, Ref} = spawn_monitor(fun() -> exit({response, Handle()}) end),
+    await(Pid, Ref, Started, Head, arm(Conn)).
 
-await(Pid, Ref, Request, Socket) ->
+%% Only so far: a client that sends on and on before it has its answer fills its own buffers.
+arm(#conn{armed = false, buffer = <<>>, socket = Socket} = Conn) ->
+    case inet:setopts(Socket, [{active, once}]) of
+        ok ->
+            Conn#conn{armed = true};
+        {error, _} ->
+            self() ! {tcp_closed, Socket},
+            Conn
+    end;
+arm(Conn) ->
+    Conn.
+
+await(Pid, Ref, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) ->
     receive
         {'DOWN', Ref, process, Pid, {response, Response}} ->
-            passive(Socket),
-            Response;
+            respond(Response, Started, Head, Conn);
         {'DOWN', Ref, process, Pid, _} ->
-            passive(Socket),
-            ml_cluster_http:refuse(internal, Request);
+            respond(ml_cluster_http:refuse(internal, Head), Started, Head, Conn);
         {tcp, Socket, Early} ->
-            %% The next request, sent before this one's answer. The socket stays passive now: more
-            %% would have to be kept, and the answer to this one is on its way.
-            ok = gen_tcp:unrecv(Socket, Early),
-            await(Pid, Ref, Request, Socket);
+            %% The next request, sent before this one's answer.
+            Kept = Conn#conn{buffer = <<Buffer/binary, Early/binary>>, armed = false},
+            await(Pid, Ref, Started, Head, Kept);
         {tcp_closed, Socket} ->
-            %% The call in it sees its caller go, and cancels at the worker.
-            true = exit(Pid, kill),
-            exit(normal);
+            give_up(Pid, Conn);
         {tcp_error, Socket, _} ->
-            true = exit(Pid, kill),
-            exit(normal)
+            give_up(Pid, Conn)
     end.
 
-passive(Socket) ->
-    _ = mochiweb_socket:setopts(Socket, [{active, false}]),
-    receive
-        {tcp, Socket, Early} -> gen_tcp:unrecv(Socket, Early)
-    after 0 -> ok
+%% The call in it sees its caller go, and cancels at the worker.
+give_up(Pid, Conn) ->
+    true = exit(Pid, kill),
+    close(Conn).
+
+%% ---- Streams ----
+
+stream(_, _, Started, #{version := {1, 0}} = Head, Conn) ->
+    last(ml_cluster_http:refuse({version, <<"a stream needs HTTP/1.1">>}, Head), Started, Head, Conn);
+stream(Run, Declared, Started, Head, Conn) ->
+    Stream = #stream{
+        conn = Conn,
+        decoder = ml_cluster_http1:body(Declared),
+        continue = is_continued(Head)
+    },
+    case Run({?MODULE, Stream}) of
+        {respond, Response} -> last(Response, Started, Head, Conn);
+        finished -> ended(200, Started, Head, Conn);
+        cut -> ended(500, Started, Head, Conn)
     end.
+
+ended(Status, Started, Head, Conn) ->
+    ok = observe(Head, #{status => Status}, Started),
+    close(Conn).
+
+%% @private
+-spec more(#stream{}) -> #stream{}.
+more(#stream{conn = #conn{socket = Socket, buffer = Buffer} = Conn} = Stream) ->
+    ok = continue(Stream#stream.continue andalso Buffer =:= <<>>, Conn),
+    Asked = Stream#stream{continue = false},
+    case Buffer =:= <<>> andalso Stream#stream.decoder =/= {length, 0} of
+        true ->
+            Asked#stream{conn = arm(Conn)};
+        false ->
+            %% What is to be told is here already.
+            self() ! {tcp, Socket, <<>>},
+            Asked
+    end.
+
+%% @private
+-spec event(term(), #stream{}) ->
+    {data | last, binary(), #stream{}} | {error, closed | term()} | other.
+event({tcp, Socket, Bytes}, #stream{conn = #conn{socket = Socket} = Conn} = Stream) ->
+    #conn{buffer = Buffer} = Conn,
+    decoded(
+        ml_cluster_http1:body(Stream#stream.decoder, <<Buffer/binary, Bytes/binary>>),
+        Conn#conn{buffer = <<>>, armed = Bytes =:= <<>> andalso Conn#conn.armed},
+        Stream
+    );
+event({tcp_closed, Socket}, #stream{conn = #conn{socket = Socket}}) ->
+    {error, closed};
+event({tcp_error, Socket, _}, #stream{conn = #conn{socket = Socket}}) ->
+    {error, closed};
+event(_, _) ->
+    other.
+
+decoded({more, Data, Decoder}, Conn, Stream) ->
+    {data, iolist_to_binary(Data), Stream#stream{conn = Conn, decoder = Decoder}};
+decoded({last, Data, _}, Conn, Stream) ->
+    %% The connection ends with the stream: what follows on it is not answered.
+    {last, iolist_to_binary(Data), Stream#stream{conn = arm(Conn)}};
+decoded({error, Reason}, _, _) ->
+    {error, Reason}.
+
+%% @private
+-spec start(100..599, [{binary(), iodata()}], #stream{}) -> {ok, #stream{}} | {error, closed}.
+start(Status, Headers, #stream{conn = Conn} = Stream) ->
+    All = [{<<"connection">>, <<"close">>}, {<<"transfer-encoding">>, <<"chunked">>} | Headers],
+    sent(send(head_of(Status, All), Conn), Stream).
+
+%% @private
+-spec write(iodata(), #stream{}) -> {ok, #stream{}} | {error, closed | timeout}.
+write(Data, #stream{conn = Conn} = Stream) ->
+    sent(send(ml_cluster_http1:chunk(Data), Conn), Stream).
+
+sent(ok, Stream) -> {ok, Stream};
+sent({error, timeout}, _) -> {error, timeout};
+sent({error, _}, _) -> {error, closed}.
+
+%% @private
+-spec finish(#stream{}) -> ok | {error, closed}.
+finish(#stream{conn = Conn}) ->
+    case send(ml_cluster_http1:last_chunk(), Conn) of
+        ok -> ok;
+        {error, _} -> {error, closed}
+    end.
+
+now_ms() -> erlang:monotonic_time(millisecond).

@@ -23,6 +23,13 @@ all() ->
         keys_guard_all_but_health,
         openai_clients_get_their_dialect,
         a_worker_without_formats_is_served,
+        a_stream_answers_line_by_line,
+        a_stream_is_a_conversation,
+        a_stream_holds_back,
+        a_stream_that_is_hung_up_is_cancelled,
+        a_stream_that_is_not_read_is_cut,
+        a_stream_without_workers_is_refused,
+        a_stream_with_a_bad_chunk_has_no_end,
         the_local_worker_is_the_last_resort,
         without_http
     ].
@@ -158,7 +165,7 @@ health_follows_the_workers(Config) ->
     [{_, Node}] = cluster(["w1"], [], Config),
     ?assertMatch({200, #{<<"status">> := <<"ok">>}}, fetch("/health")),
     ok = ml_cluster:remove_worker(Node),
-    ?assertEqual({503, <<"no_workers">>}, reason(fetch("/health"))),
+    ?assertMatch({503, #{<<"error">> := _, <<"error_type">> := <<"unhealthy">>}}, fetch("/health")),
     ?assertEqual({503, <<"no_workers">>}, reason(post("/infer", "{\"texts\":[\"a\"]}"))),
     ?assertEqual({503, <<"no_workers">>}, reason(post("/infer/parallel", "{\"texts\":[]}"))).
 
@@ -191,7 +198,7 @@ wrong_requests_get_their_status(Config) ->
     ?assertEqual({404, <<"not_found">>}, reason(fetch("/nothing"))),
     ?assertEqual({404, <<"not_found">>}, reason(fetch("/infer/../etc"))),
     {405, Headers, _} = request("GET", "/infer", [], ""),
-    ?assertEqual({<<"allow">>, <<"POST">>}, lists:keyfind(<<"allow">>, 1, Headers)),
+    ?assertEqual({<<"allow">>, <<"POST, OPTIONS">>}, lists:keyfind(<<"allow">>, 1, Headers)),
     ?assertEqual(
         {400, <<"malformed">>},
         reason(post("/infer", [{"x-timeout-ms", "soon"}], "{\"texts\":[\"a\"]}"))
@@ -226,7 +233,7 @@ hostile_framing_is_refused(Config) ->
     ?assertEqual(400, Bad("transfer-encoding: chunked\r\n\r\n3\r\nabcdef\r\n")),
     ?assertEqual(413, Bad("transfer-encoding: chunked\r\n\r\nffffffff\r\n")),
     ?assertEqual(413, Bad("content-length: 99999999999\r\n\r\n")),
-    ?assertEqual(400, Bad([lists:duplicate(5000, "x: y\r\n"), "\r\n"])),
+    ?assertEqual(431, Bad([lists:duplicate(10000, "x: y\r\n"), "\r\n"])),
     {200, _} = fetch("/health").
 
 a_slow_body_is_cut(Config) ->
@@ -299,6 +306,131 @@ a_worker_without_formats_is_served(Config) ->
     until(fun() -> ml_cluster_table:up(remote) =:= [Node] end),
     {200, #{<<"embeddings">> := Vectors}} = post("/infer", "{\"texts\":[\"a\"]}"),
     same([vector(<<"a">>)], Vectors).
+
+%% ---- Streams ----
+
+stream_head(Headers) ->
+    ["POST /infer/stream HTTP/1.1\r\nhost: x\r\n", Headers, "\r\n"].
+
+%% What was sent in chunks, and whether the last one came.
+chunked(Bytes) -> chunked(Bytes, <<>>).
+
+chunked(Bytes, Read) ->
+    case binary:split(Bytes, <<"\r\n">>) of
+        [<<"0">>, <<"\r\n">>] -> {whole, Read};
+        [Hex, Rest] ->
+            Size = binary_to_integer(Hex, 16),
+            <<Data:Size/binary, "\r\n", More/binary>> = Rest,
+            chunked(More, <<Read/binary, Data/binary>>);
+        [<<>>] -> {cut, Read}
+    end.
+
+lines(Bytes) ->
+    [
+        begin {ok, Value} = ml_cluster_json:decode(Line), Value end
+     || Line <- binary:split(Bytes, <<"\n">>, [global, trim])
+    ].
+
+a_stream_answers_line_by_line(Config) ->
+    _ = cluster(["w1"], [{limits, #{line_bytes => 1000}}], Config),
+    Long = binary:copy(<<"x">>, 2000),
+    Body = iolist_to_binary([
+        "\"a\"\n", "{\"text\": \"b\"}\r\n", "\n", "{\n", "7\n",
+        "{\"text\":\"a\",\"model\":\"nowhere\"}\n", "{\"text\":\"a\",\"txet\":1}\n",
+        [$", Long, "\"\n"], "\"last\""
+    ]),
+    Length = ["content-length: ", integer_to_list(byte_size(Body)), "\r\n"],
+    {200, Headers, Answer} = raw([stream_head(Length), Body]),
+    ?assertEqual(
+        {<<"content-type">>, <<"application/x-ndjson">>}, lists:keyfind(<<"content-type">>, 1, Headers)
+    ),
+    {whole, Text} = chunked(Answer),
+    Lines = lines(Text),
+    ?assertEqual(lists:seq(0, 7), [Index || #{<<"index">> := Index} <- Lines]),
+    same(
+        [vector(<<"a">>), vector(<<"b">>), vector(<<"last">>)],
+        [Vector || #{<<"embedding">> := Vector} <- Lines]
+    ),
+    ?assertEqual(
+        [
+            {2, <<"malformed">>}, {3, <<"bad_argument">>}, {4, <<"unknown_model">>},
+            {5, <<"bad_argument">>}, {6, <<"too_large">>}
+        ],
+        [{I, R} || #{<<"index">> := I, <<"error">> := #{<<"reason">> := R}} <- Lines]
+    ).
+
+%% A client may wait for an answer before it sends the next line.
+a_stream_is_a_conversation(Config) ->
+    _ = cluster(["w1"], [], Config),
+    Socket = connect(),
+    ok = gen_tcp:send(Socket, stream_head("transfer-encoding: chunked\r\nexpect: 100-continue\r\n")),
+    Say = fun(Text) -> ok = gen_tcp:send(Socket, ml_cluster_http1:chunk(Text)) end,
+    Say("\"one\"\n\"tw"),
+    _ = until_received(Socket, <<>>, <<"\"index\":0">>),
+    Say("o\"\n"),
+    _ = until_received(Socket, <<>>, <<"\"index\":1">>),
+    ok = gen_tcp:send(Socket, ml_cluster_http1:last_chunk()),
+    _ = until_received(Socket, <<>>, <<"0\r\n\r\n">>),
+    ?assertEqual({error, closed}, gen_tcp:recv(Socket, 0, 10000)).
+
+until_received(Socket, Read, Wanted) ->
+    case binary:match(Read, Wanted) of
+        nomatch ->
+            {ok, More} = gen_tcp:recv(Socket, 0, 10000),
+            until_received(Socket, <<Read/binary, More/binary>>, Wanted);
+        _ ->
+            Read
+    end.
+
+open_stream(Config, Limits) ->
+    [{_, Node} = Peer] = cluster(["w1"], [{limits, Limits}], Config),
+    Socket = connect(),
+    ok = inet:setopts(Socket, [{send_timeout, 1000}, {recbuf, 4096}, {sndbuf, 4096}]),
+    ok = gen_tcp:send(Socket, stream_head("transfer-encoding: chunked\r\n")),
+    InFlight = fun() -> hd([N || #{node := M, in_flight := N} <- ml_cluster:workers(), M =:= Node]) end,
+    {Peer, Socket, InFlight}.
+
+%% While nothing is answered no more than `stream_lines' are in flight, and the client's sends stop.
+a_stream_holds_back(Config) ->
+    {Peer, Socket, InFlight} = open_stream(Config, #{stream_lines => 4}),
+    behave(Peer, {slow, 60000}),
+    Line = ["\"", lists:duplicate(1000, "x"), "\"\n"],
+    Sent = send_until_error(Socket, ml_cluster_http1:chunk(lists:duplicate(64, Line)), 0),
+    ?assertMatch({timeout, Chunks} when Chunks < 500, Sent),
+    ?assertEqual(4, InFlight()),
+    ok = gen_tcp:close(Socket).
+
+a_stream_that_is_hung_up_is_cancelled(Config) ->
+    {Peer, Socket, InFlight} = open_stream(Config, #{stream_lines => 4}),
+    behave(Peer, {slow, 60000}),
+    ok = gen_tcp:send(Socket, ml_cluster_http1:chunk("1\n2\n\"a\"\n\"b\"\n\"c\"\n\"d\"\n\"e\"\n\"f\"\n")),
+    until(fun() -> InFlight() =:= 4 end),
+    ok = gen_tcp:close(Socket),
+    until(fun() -> InFlight() =:= 0 end).
+
+a_stream_that_is_not_read_is_cut(Config) ->
+    {_, Socket, _} = open_stream(Config, #{write_timeout_ms => 500}),
+    %% The answer to such a line is longer than the line.
+    Line = ["{\"text\":\"a\",\"", lists:duplicate(1000, "x"), "\":1}\n"],
+    ?assertMatch({_, _}, send_until_error(Socket, ml_cluster_http1:chunk(lists:duplicate(64, Line)), 0)),
+    until(fun() -> mochiweb_socket_server:get(ml_cluster_mochiweb, active_sockets) =:= 0 end),
+    ok = gen_tcp:close(Socket).
+
+send_until_error(Socket, Chunk, Count) ->
+    case gen_tcp:send(Socket, Chunk) of
+        ok -> send_until_error(Socket, Chunk, Count + 1);
+        {error, Reason} -> {Reason, Count}
+    end.
+
+a_stream_without_workers_is_refused(_) ->
+    {ok, _} = ml_cluster_test_nodes:configure([{http, #{port => 0}}]),
+    {503, _, _} = raw([stream_head("content-length: 4\r\n"), "\"a\"\n"]),
+    {505, _, _} = raw("POST /infer/stream HTTP/1.0\r\ncontent-length: 4\r\n\r\n\"a\"\n").
+
+a_stream_with_a_bad_chunk_has_no_end(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {200, _, Answer} = raw([stream_head("transfer-encoding: chunked\r\n"), "4\r\n\"a\"\n\r\nzz\r\n"]),
+    ?assertMatch({cut, _}, chunked(Answer)).
 
 %% ---- The local worker ----
 

@@ -5,11 +5,17 @@
 reasons() ->
     [
         {400, {malformed, <<"x">>}},
+        {400, {empty, <<"inputs">>}},
         {401, unauthorized},
         {404, {not_found, <<"/x">>}},
         {404, {unknown_model, <<"m">>}},
         {405, {method_not_allowed, [<<"GET">>]}},
         {408, slow_body},
+        {408, slow_head},
+        {414, uri_too_long},
+        {415, encoded_body},
+        {431, {head_too_large, <<"x">>}},
+        {505, {version, <<"x">>}},
         {413, {too_large, texts, 2, 1}},
         {413, {too_large, <<"body">>, {at_least, 2}, 1}},
         {413, {too_long, 1, {at_least, 600}, 512}},
@@ -44,6 +50,24 @@ openai_test_() ->
 openai_status(422) -> 400;
 openai_status(Status) -> Status.
 
+tei_test_() ->
+    [
+        ?_assertEqual({Reason, tei_status(Status)}, {Reason, tei(Reason)})
+     || {Status, Reason} <- reasons()
+    ].
+
+tei_status(500) -> 424;
+tei_status(Status) -> Status.
+
+tei(Reason) ->
+    #{status := Status, body := Body} = ml_cluster_http_error:response(tei, Reason),
+    {ok, #{<<"error">> := Text, <<"error_type">> := Type}} =
+        ml_cluster_json:decode(iolist_to_binary(Body)),
+    ?assert(is_binary(Text)),
+    Types = [<<"unhealthy">>, <<"backend">>, <<"overloaded">>, <<"validation">>, <<"tokenizer">>, <<"empty">>],
+    ?assert(lists:member(Type, Types)),
+    Status.
+
 fields({Status, Error}) ->
     {Status, lists:sort([binary_to_existing_atom(Key) || Key <- maps:keys(Error)])}.
 
@@ -51,18 +75,3 @@ answer(Dialect, Reason) ->
     #{status := Status, body := Body} = ml_cluster_http_error:response(Dialect, Reason),
     {ok, #{<<"error">> := Error}} = ml_cluster_json:decode(iolist_to_binary(Body)),
     {Status, Error}.
-
-declared_lengths_test() ->
-    D = fun ml_cluster_http_body:declared/1,
-    ?assertEqual({ok, 0}, D(#{})),
-    ?assertEqual({ok, 7}, D(#{<<"content-length">> => <<"7">>})),
-    ?assertEqual({ok, chunked}, D(#{<<"transfer-encoding">> => <<"Chunked">>})),
-    [
-        ?assertMatch({error, {malformed, _}}, D(Headers))
-     || Headers <- [
-            #{<<"content-length">> => <<"7, 7">>},
-            #{<<"content-length">> => <<"+7">>},
-            #{<<"content-length">> => <<"7">>, <<"transfer-encoding">> => <<"chunked">>},
-            #{<<"transfer-encoding">> => <<"chunked, chunked">>}
-        ]
-    ].

@@ -1,0 +1,308 @@
+%% @doc HTTP/1.1 as bytes: heads of requests, bodies with a length or in chunks, heads of responses.
+%% Pure; whoever owns the socket feeds it. Strict: what two parsers could read in two ways is
+%% refused, for that is how a request is smuggled past a proxy.
+-module(ml_cluster_http1).
+
+-export([head/3, declared/1, body/1, body/2, pending/1, is_persistent/1]).
+-export([response/3, chunk/1, last_chunk/0]).
+-export_type([head/0, declared/0, decoder/0, error/0]).
+
+-type head() :: #{
+    method := binary(),
+    path := binary(),
+    headers := #{binary() => binary()},
+    version := {1, 0..9}
+}.
+-type declared() :: non_neg_integer() | chunked.
+%% Where in a body the next byte stands.
+-type decoder() ::
+    {length, non_neg_integer()}
+    | {size, binary()}
+    | {chunk, pos_integer()}
+    | {chunk_end, binary()}
+    | {trailer, binary(), non_neg_integer()}.
+-type error() ::
+    {malformed, binary()}
+    | {head_too_large, binary()}
+    | uri_too_long
+    | {version, binary()}.
+
+-define(MAX_LINE, 8192).
+-define(MAX_HEADERS, 128).
+%% The lines of chunks are short; ours is not the place for extensions.
+-define(MAX_CHUNK_LINE, 1024).
+-define(MAX_TRAILERS, 16).
+
+%% ---- The head ----
+
+%% @doc The head of a request at the beginning of a buffer. `Scanned' is how much of it earlier
+%% calls have seen without finding the end: bytes that drip in are not looked at again and again.
+-spec head(binary(), non_neg_integer(), pos_integer()) ->
+    {ok, head(), Rest :: binary()} | more | {error, error()}.
+head(<<"\r\n", Buffer/binary>>, Scanned, Max) ->
+    %% Some clients end a body with a line too many; one is forgiven.
+    find_end(Buffer, max(0, Scanned - 2), Max);
+head(Buffer, Scanned, Max) ->
+    find_end(Buffer, Scanned, Max).
+
+find_end(Buffer, Scanned, Max) ->
+    From = max(0, Scanned - 3),
+    case binary:match(Buffer, <<"\r\n\r\n">>, [{scope, {From, byte_size(Buffer) - From}}]) of
+        {At, 4} when At =< Max ->
+            <<Head:At/binary, _:4/binary, Rest/binary>> = Buffer,
+            parsed(Head, Rest);
+        nomatch when byte_size(Buffer) =< Max ->
+            more;
+        _ ->
+            {error, too_long(Buffer)}
+    end.
+
+too_long(Buffer) ->
+    case binary:match(Buffer, <<"\r\n">>, [{scope, {0, min(byte_size(Buffer), ?MAX_LINE)}}]) of
+        nomatch -> uri_too_long;
+        _ -> {head_too_large, <<"the headers are too long">>}
+    end.
+
+parsed(Head, Rest) ->
+    try
+        [RequestLine | Lines] = binary:split(Head, <<"\r\n">>, [global]),
+        {Method, Target, Version} = request_line(RequestLine),
+        length(Lines) =< ?MAX_HEADERS orelse
+            throw({head_too_large, <<"expected at most 128 headers">>}),
+        Headers = headers(Lines, #{}),
+        ok = one_host(Headers, Version),
+        {ok, #{method => Method, path => path(Target), headers => Headers, version => Version}, Rest}
+    catch
+        throw:Reason -> {error, Reason}
+    end.
+
+request_line(Line) when byte_size(Line) > ?MAX_LINE ->
+    throw(uri_too_long);
+request_line(Line) ->
+    case binary:split(Line, <<" ">>, [global]) of
+        [<<_, _/binary>> = Method, <<_, _/binary>> = Target, Version] ->
+            ok = token(Method),
+            ok = visible(Target),
+            {Method, Target, version(Version)};
+        _ ->
+            throw({malformed, <<"the request line: expected METHOD TARGET HTTP/1.1">>})
+    end.
+
+version(<<"HTTP/1.", Minor>>) when Minor >= $0, Minor =< $9 -> {1, Minor - $0};
+version(<<"HTTP/", _/binary>>) -> throw({version, <<"expected HTTP/1.1">>});
+version(_) -> throw({malformed, <<"the request line: expected METHOD TARGET HTTP/1.1">>}).
+
+%% Only the path: none of our routes takes a query.
+path(<<"/", _/binary>> = Target) ->
+    hd(binary:split(Target, [<<"?">>, <<"#">>]));
+path(<<"http", _/binary>> = Target) ->
+    case re:run(Target, "^https?://[^/?#]*(/[^?#]*)?", [{capture, all_but_first, binary}]) of
+        {match, [Path]} -> Path;
+        _ -> <<"/">>
+    end;
+path(Target) ->
+    Target.
+
+headers([], Headers) ->
+    Headers;
+headers([Line | Lines], Headers) ->
+    case binary:split(Line, <<":">>) of
+        [<<_, _/binary>> = Name, Value] ->
+            headers(Lines, add(lower(Name), field(Value), Headers));
+        _ ->
+            %% A line that goes on with the one before it begins with a blank: obsolete, refused.
+            throw({malformed, <<"a header: expected NAME: VALUE">>})
+    end.
+
+%% Of a header that stands twice both values count, or one of two lengths could hide.
+add(Name, Value, Headers) ->
+    case Headers of
+        #{Name := Old} -> Headers#{Name := <<Old/binary, ", ", Value/binary>>};
+        _ -> Headers#{Name => Value}
+    end.
+
+%% `token' of RFC 9110 in lower case; a blank before the colon is none.
+lower(Name) -> <<<<(lower_char(C))>> || <<C>> <= Name>>.
+
+lower_char(C) when C >= $a, C =< $z; C =:= $-; C >= $0, C =< $9; C =:= $_ -> C;
+lower_char(C) when C >= $A, C =< $Z -> C + 32;
+lower_char(C) ->
+    case lists:member(C, "!#$%&'*+.^`|~") of
+        true -> C;
+        false -> throw({malformed, <<"a header: its name has a character that no name has">>})
+    end.
+
+token(Method) ->
+    _ = lower(Method),
+    ok.
+
+visible(<<C, Rest/binary>>) when C > 16#20, C =/= 16#7F -> visible(Rest);
+visible(<<>>) -> ok;
+visible(_) -> throw({malformed, <<"the request line has a control character">>}).
+
+field(<<C, Rest/binary>>) when C =:= $\s; C =:= $\t -> field(Rest);
+field(Value) -> field(Value, 0, 0).
+
+%% Length of the value without the blanks at its end.
+field(Value, Pos, Length) ->
+    case Value of
+        <<_:Pos/binary, C, _/binary>> when C > 16#20, C =/= 16#7F -> field(Value, Pos + 1, Pos + 1);
+        <<_:Pos/binary, C, _/binary>> when C =:= $\s; C =:= $\t -> field(Value, Pos + 1, Length);
+        <<_:Pos/binary>> -> binary:part(Value, 0, Length);
+        _ -> throw({malformed, <<"a header: its value has a control character">>})
+    end.
+
+one_host(#{<<"host">> := Host}, _) ->
+    case binary:match(Host, <<",">>) of
+        nomatch -> ok;
+        _ -> throw({malformed, <<"expected one Host">>})
+    end;
+one_host(_, {1, 0}) ->
+    ok;
+one_host(_, _) ->
+    throw({malformed, <<"expected a Host">>}).
+
+%% @doc Does the connection go on after this request?
+-spec is_persistent(head()) -> boolean().
+is_persistent(#{version := Version, headers := Headers}) ->
+    Option = string:lowercase(maps:get(<<"connection">>, Headers, <<>>)),
+    case Version of
+        {1, 0} -> Option =:= <<"keep-alive">>;
+        _ -> binary:match(Option, <<"close">>) =:= nomatch
+    end.
+
+%% ---- The body ----
+
+%% @doc How long the head says the body is.
+-spec declared(head()) -> {ok, declared()} | {error, error()}.
+declared(#{headers := #{<<"transfer-encoding">> := _, <<"content-length">> := _}}) ->
+    {error, {malformed, <<"both Content-Length and Transfer-Encoding">>}};
+declared(#{headers := #{<<"transfer-encoding">> := _}, version := {1, 0}}) ->
+    {error, {malformed, <<"Transfer-Encoding in HTTP/1.0">>}};
+declared(#{headers := #{<<"transfer-encoding">> := Coding}}) ->
+    case string:lowercase(Coding) of
+        <<"chunked">> -> {ok, chunked};
+        _ -> {error, {malformed, <<"Transfer-Encoding: expected chunked">>}}
+    end;
+declared(#{headers := #{<<"content-length">> := Length}}) ->
+    case byte_size(Length) =< 15 andalso digits(Length) of
+        true -> {ok, binary_to_integer(Length)};
+        false -> {error, {malformed, <<"Content-Length: expected one number">>}}
+    end;
+declared(_) ->
+    {ok, 0}.
+
+digits(<<C>>) -> C >= $0 andalso C =< $9;
+digits(<<C, Rest/binary>>) when C >= $0, C =< $9 -> digits(Rest);
+digits(_) -> false.
+
+%% @doc A decoder before the first byte of a body.
+-spec body(declared()) -> decoder().
+body(chunked) -> {size, <<>>};
+body(Length) -> {length, Length}.
+
+%% @doc Bytes that are known to be still to come.
+-spec pending(decoder()) -> non_neg_integer().
+pending({length, Left}) -> Left;
+pending({chunk, Left}) -> Left;
+pending(_) -> 0.
+
+%% @doc Decodes what has arrived: data so far, and what comes after the end of the body.
+-spec body(decoder(), binary()) ->
+    {more, Data :: iodata(), decoder()}
+    | {last, Data :: iodata(), Rest :: binary()}
+    | {error, error()}.
+body(Decoder, Bytes) ->
+    try
+        decode(Decoder, Bytes, [])
+    catch
+        throw:Reason -> {error, Reason}
+    end.
+
+decode({length, Length}, Bytes, []) when byte_size(Bytes) >= Length ->
+    <<Data:Length/binary, Rest/binary>> = Bytes,
+    {last, Data, Rest};
+decode({length, Length}, Bytes, []) ->
+    {more, Bytes, {length, Length - byte_size(Bytes)}};
+decode({size, Part}, Bytes, Data) ->
+    line(Part, Bytes, Data, size, fun(Line, Rest) -> decode(chunk_size(Line), Rest, Data) end);
+decode({chunk, Left}, Bytes, Data) when byte_size(Bytes) > Left ->
+    <<Chunk:Left/binary, Rest/binary>> = Bytes,
+    decode({chunk_end, <<>>}, Rest, [Data | Chunk]);
+decode({chunk, Left}, Bytes, Data) when byte_size(Bytes) =:= Left ->
+    {more, [Data | Bytes], {chunk_end, <<>>}};
+decode({chunk, Left}, Bytes, Data) ->
+    {more, [Data | Bytes], {chunk, Left - byte_size(Bytes)}};
+decode({chunk_end, Part}, Bytes, Data) ->
+    case <<Part/binary, Bytes/binary>> of
+        <<"\r\n", Rest/binary>> -> decode({size, <<>>}, Rest, Data);
+        Short when Short =:= <<>>; Short =:= <<"\r">> -> {more, Data, {chunk_end, Short}};
+        _ -> throw({malformed, <<"a chunk of the body has no end">>})
+    end;
+decode({trailer, _, ?MAX_TRAILERS}, _, _) ->
+    throw({malformed, <<"too many trailers">>});
+decode({trailer, Part, Count}, Bytes, Data) ->
+    line(Part, Bytes, Data, Count, fun
+        (<<>>, Rest) -> {last, Data, Rest};
+        %% Trailers say nothing to us, but they are there to be read.
+        (_, Rest) -> decode({trailer, <<>>, Count + 1}, Rest, Data)
+    end).
+
+line(Part, Bytes, Data, What, Next) ->
+    Text = <<Part/binary, Bytes/binary>>,
+    case binary:split(Text, <<"\r\n">>) of
+        [Line, Rest] when byte_size(Line) =< ?MAX_CHUNK_LINE -> Next(Line, Rest);
+        [Short] when byte_size(Short) =< ?MAX_CHUNK_LINE -> {more, Data, unfinished(What, Short)};
+        _ -> throw({malformed, <<"a line of the body is too long">>})
+    end.
+
+unfinished(size, Part) -> {size, Part};
+unfinished(Count, Part) -> {trailer, Part, Count}.
+
+chunk_size(Line) ->
+    case re:run(Line, "^([0-9A-Fa-f]{1,8})[ \t]*(;.*)?\\z", [{capture, [1], binary}]) of
+        {match, [Hex]} -> chunk_of(binary_to_integer(Hex, 16));
+        nomatch -> throw({malformed, <<"a chunk of the body has no size">>})
+    end.
+
+chunk_of(0) -> {trailer, <<>>, 0};
+chunk_of(Size) -> {chunk, Size}.
+
+%% ---- Responses ----
+
+%% @doc Status line and headers, with the empty line after them.
+-spec response(100..599, [{binary(), iodata()}], iodata()) -> iodata().
+response(Status, Headers, Date) ->
+    [
+        <<"HTTP/1.1 ">>, integer_to_binary(Status), $\s, phrase(Status),
+        <<"\r\nserver: ml_cluster\r\ndate: ">>, Date, <<"\r\n">>,
+        [[Name, <<": ">>, Value, <<"\r\n">>] || {Name, Value} <- Headers],
+        <<"\r\n">>
+    ].
+
+-spec chunk(iodata()) -> iodata().
+chunk(Data) -> [integer_to_binary(iolist_size(Data), 16), <<"\r\n">>, Data, <<"\r\n">>].
+
+-spec last_chunk() -> binary().
+last_chunk() -> <<"0\r\n\r\n">>.
+
+phrase(200) -> <<"OK">>;
+phrase(204) -> <<"No Content">>;
+phrase(400) -> <<"Bad Request">>;
+phrase(401) -> <<"Unauthorized">>;
+phrase(404) -> <<"Not Found">>;
+phrase(405) -> <<"Method Not Allowed">>;
+phrase(408) -> <<"Request Timeout">>;
+phrase(413) -> <<"Content Too Large">>;
+phrase(414) -> <<"URI Too Long">>;
+phrase(415) -> <<"Unsupported Media Type">>;
+phrase(422) -> <<"Unprocessable Content">>;
+phrase(424) -> <<"Failed Dependency">>;
+phrase(429) -> <<"Too Many Requests">>;
+phrase(431) -> <<"Request Header Fields Too Large">>;
+phrase(500) -> <<"Internal Server Error">>;
+phrase(503) -> <<"Service Unavailable">>;
+phrase(504) -> <<"Gateway Timeout">>;
+phrase(505) -> <<"HTTP Version Not Supported">>;
+%% Clients go by the number.
+phrase(_) -> <<>>.
