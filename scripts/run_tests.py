@@ -78,6 +78,7 @@ def suites():
         ("xref", ["rebar3", "xref"], by_exit_code),
         ("ct", ["rebar3", "ct"], common_test),
         ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
+        ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("e2e", ["rebar3", "ct", "--dir", "test/e2e", "--logdir", "build/ct-e2e"], common_test),
         ("dialyzer", ["rebar3", "dialyzer"], by_exit_code),
         ("clang-tidy", ["scripts/lint", "clang-tidy"], by_exit_code),

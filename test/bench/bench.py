@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Ours against its peers, on the same texts, interleaved, in one run. scripts/bench starts it.
+
+Prints tables and stores them, with all figures as JSON, under build/bench/.
+--smoke: ours and sentence-transformers in float32, few texts; fails unless all of it ran and the
+vectors are alike. It states no times: a busy machine must not fail it.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import corpus
+import in_worker
+import machine
+import peers
+import report
+import through_rpc
+
+ALL = [("sentence_transformers", "float32"), ("onnxruntime", "float32"), ("openvino", "float32"),
+       ("ml_worker", "float32"), ("sentence_transformers", "bfloat16"), ("openvino", "bfloat16"),
+       ("ml_worker", "bfloat16"), ("onnxruntime", "int8"), ("ml_worker", "int8")]
+SMOKE = [("sentence_transformers", "float32"), ("ml_worker", "float32")]
+SMALLEST_COSINE = 0.9999
+
+
+def start_peers(chosen, model, texts, work, threads):
+    started = []
+    for name, dtype in chosen:
+        peer = peers.start(name, dtype, model, texts, work, threads)
+        if peer.error is not None:
+            print(f"{peer.label}: not run: {' '.join(peer.error)}", file=sys.stderr)
+        else:
+            started.append(peer)
+    return started
+
+
+def matmul_limits():
+    done = subprocess.run([peers.REFERENCE, peers.HERE / "matmul.py"], check=True,
+                          capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def run_in_worker(chosen, sets, options, work):
+    """Rows by (name, dtype), smallest cosines, limits and in-process callers."""
+    texts = work / "texts.json"
+    texts.write_text(json.dumps(sets), encoding="utf-8")
+    limits = {} if options.smoke else matmul_limits()
+    started = start_peers(chosen, options.model, texts, work, options.threads)
+    ours = next(peer for peer in started if peer.name == "ml_worker")
+    counts = {name: len(each) for name, each in sets.items()}
+    results = in_worker.measure(started, options.rounds, options.one)
+    tokens = in_worker.tokens_of(ours, sets)
+    cosines = in_worker.smallest_cosines(started, started[0], "mixed", counts["mixed"], work)
+    rows = {(peer.name, peer.dtype): in_worker.summary(peer, results[peer.label], counts, tokens)
+            for peer in started}
+    callers = {peer.dtype: in_process_callers(peer) for peer in started
+               if peer.name == "ml_worker"}
+    for peer in started:
+        peer.stop()
+    return rows, cosines, limits, callers
+
+
+def in_process_callers(peer):
+    answer = peer.ask(op="callers", set="short", callers=64)
+    return answer["texts"] / answer["seconds"]
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--model", type=Path, default=peers.ROOT / "models" / "all-MiniLM-L6-v2")
+    parser.add_argument("--only", choices=["worker", "rpc"], help="one part of the benchmark")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--one", type=int, default=100, help="single texts a round")
+    parser.add_argument("--threads", type=int, default=0, help="of each peer (0: all cores)")
+    parser.add_argument("--rpc-dtype", default="float32")
+    parser.add_argument("--bulk", type=int, default=10000, help="texts of the bulk call")
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        options.rounds, options.one = 1, 10
+    if options.threads == 0:
+        options.threads = machine.cores()
+    return options
+
+
+def smoke_verdict(rows, cosines):
+    checks = {"both ran": len(rows) == len(SMOKE),
+              "vectors alike": all(cosine >= SMALLEST_COSINE for cosine in cosines.values()),
+              "all was measured": all(row["p50_us"] > 0 and row["rss_load"] > 0
+                                      for row in rows.values())}
+    for name, holds in checks.items():
+        print(f"{'ok  ' if holds else 'FAIL'} {name}")
+    failed = sum(not holds for holds in checks.values())
+    print(f"{len(checks) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def main(arguments):
+    options = parse(arguments)
+    work = peers.ROOT / "build" / "bench"
+    work.mkdir(parents=True, exist_ok=True)
+    chosen = SMOKE if options.smoke else ALL
+    sets = corpus.sets(64, 8, 32) if options.smoke else corpus.sets(768, 128, 256)
+    config = json.loads((options.model / "config.json").read_text())
+    command = " ".join(["scripts/bench", *arguments])
+    parts = [report.heading(machine.cpu(), machine.versions({name for name, _ in chosen}), command)]
+    stored = {}
+    if options.only != "rpc":
+        rows, cosines, limits, callers = run_in_worker(chosen, sets, options, work)
+        stored |= {"rows": {" ".join(key): row for key, row in rows.items()}, "limits": limits,
+                   "cosines": cosines, "callers_64": callers}
+        parts += [report.in_worker(rows, limits, config, cosines), report.ratios(rows)]
+    if options.only != "worker" and not options.smoke:
+        short = corpus.sets(10000, 1, 1)["short"]
+        lines = through_rpc.measure(options.model, options.rpc_dtype, short, options.bulk, work)
+        stored["rpc"] = lines
+        parts += [f"Through rpc, {options.rpc_dtype}:", report.through_rpc(lines)]
+    text = "\n\n".join(parts)
+    (work / "report.md").write_text(text + "\n", encoding="utf-8")
+    (work / "report.json").write_text(json.dumps(stored, indent=1), encoding="utf-8")
+    print(text)
+    return smoke_verdict(rows, cosines) if options.smoke else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

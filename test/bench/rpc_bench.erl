@@ -1,0 +1,265 @@
+%% @doc The worker through rpc from a BEAM node, for scripts/bench: prints a JSON object a line.
+%%
+%%   erl -noshell -name … -setcookie … -pa … -s rpc_bench main WORKER TEXTS MODEL DTYPE BULK
+%%
+%% WORKER: the program. TEXTS: a file of texts, one a line. It starts the worker itself, so that
+%% the time to the first answer is measured too.
+-module(rpc_bench).
+
+-export([main/1]).
+
+-define(SECONDS, 5).
+
+main([Program, File, Model, Dtype, Bulk]) ->
+    {ok, Bytes} = file:read_file(atom_to_list(File)),
+    Texts = list_to_tuple(binary:split(Bytes, <<"\n">>, [global, trim_all])),
+    {Worker, Milliseconds} = start(atom_to_list(Program), atom_to_list(Model), Dtype, "bench1"),
+    print("start", [{first_answer_ms, Milliseconds} | rss(Worker)]),
+    _ = warm_up(Worker, Texts),
+    callers(Worker, Texts, 1),
+    callers(Worker, Texts, 64),
+    sizes(Worker, Texts, [256]),
+    bulk(Worker, Texts, list_to_integer(atom_to_list(Bulk))),
+    growth(Worker, Texts),
+    print("load", rss(Worker)),
+    workers(Program, Model, Dtype, Worker, Texts),
+    halt().
+
+%% ---- Workers ------------------------------------------------------------------------------------
+
+start(Program, Model, Dtype, Name) ->
+    Node = list_to_atom(Name ++ "_" ++ os:getpid() ++ "@127.0.0.1"),
+    Begun = now_us(),
+    Arguments = [
+        "--name", atom_to_list(Node), "--listen", "127.0.0.1", "--stop-with-stdin",
+        "--models-root", filename:dirname(Model), "--model", filename:basename(Model),
+        "--dtype", atom_to_list(Dtype), "--cache-bytes", "0", "--log-level", "warning"
+    ],
+    Cookie = [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}],
+    open_port({spawn_executable, Program}, [{args, Arguments}, {env, Cookie}]),
+    await(Node),
+    {Node, (now_us() - Begun) div 1000}.
+
+await(Node) ->
+    case rpc:call(Node, ml_worker, encode, [[<<"the first answer">>]]) of
+        #{embeddings := [_]} ->
+            ok;
+        {badrpc, _} ->
+            timer:sleep(5),
+            await(Node)
+    end.
+
+rss(Worker) ->
+    #{memory := #{rss_bytes := Bytes}} = rpc:call(Worker, ml_worker, info, []),
+    [{rss, Bytes}].
+
+warm_up(Worker, Texts) -> call(Worker, [element(I, Texts) || I <- lists:seq(1, 64)]).
+
+%% ---- What is measured ---------------------------------------------------------------------------
+
+%% Each caller has one text at a time.
+callers(Worker, Texts, Count) ->
+    Until = now_us() + ?SECONDS * 1000000,
+    Times = parallel(Count, fun(I) -> one_by_one(Worker, Texts, I * 7919, Until, []) end),
+    report("callers", Count, 1, lists:append(Times), ?SECONDS * 1.0e6).
+
+one_by_one(Worker, Texts, At, Until, Times) ->
+    case now_us() < Until of
+        true ->
+            Time = timed(fun() -> call(Worker, [text(Texts, At)]) end),
+            one_by_one(Worker, Texts, At + 1, Until, [Time | Times]);
+        false ->
+            Times
+    end.
+
+%% One caller, one call of that many texts after the other.
+sizes(Worker, Texts, Sizes) ->
+    lists:foreach(
+        fun(Size) ->
+            Times = repeat(
+                fun(I) -> call(Worker, some(Texts, I * Size, Size)) end, ?SECONDS * 500000
+            ),
+            report("size", 1, Size, Times, lists:sum(Times))
+        end,
+        Sizes
+    ).
+
+bulk(Worker, Texts, Count) ->
+    Time = timed(fun() ->
+        #{embeddings := All} = rpc:call(Worker, ml_worker, encode, [
+            some(Texts, 0, Count), #{format => binary, priority => bulk}
+        ]),
+        Count = length(All)
+    end),
+    report("bulk", 1, Count, [Time], Time).
+
+growth(Worker, Texts) ->
+    sizes(Worker, Texts, [1, 4, 16, 64, 1024, 4096]),
+    [lengths(Worker, Words) || Words <- [1, 6, 30, 126, 254]],
+    [callers(Worker, Texts, Count) || Count <- [4, 16, 256, 1024]].
+
+%% 16 different texts of Words + 2 tokens each.
+lengths(Worker, Words) ->
+    Known = {"he ", "was ", "in ", "the ", "and ", "of ", "to ", "a ", "is ", "for ", "on ",
+             "with ", "as ", "by ", "at ", "from "},
+    Text = fun(I) ->
+        list_to_binary([element(1 + (I * (W + 1) + W) rem 16, Known) || W <- lists:seq(0, Words - 1)])
+    end,
+    Texts = [Text(I) || I <- lists:seq(1, 16)],
+    16 = length(lists:usort(Texts)),
+    Times = repeat(fun(_) -> call(Worker, Texts) end, 1000000),
+    report("length", Words + 2, 16, Times, lists:sum(Times)).
+
+workers(Program, Model, Dtype, Worker, Texts),
+    halt().
+
+%% ---- Workers ------------------------------------------------------------------------------------
+
+start(Program, Model, Dtype, Name) ->
+    Node = list_to_atom(Name ++ "_" ++ os:getpid() ++ "@127.0.0.1"),
+    Begun = now_us(),
+    Arguments = [
+        "--name", atom_to_list(Node), "--listen", "127.0.0.1", "--stop-with-stdin",
+        "--models-root", filename:dirname(Model), "--model", filename:basename(Model),
+        "--dtype", atom_to_list(Dtype), "--cache-bytes", "0", "--log-level", "warning"
+    ],
+    Cookie = [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}],
+    open_port({spawn_executable, Program}, [{args, Arguments}, {env, Cookie}]),
+    await(Node),
+    {Node, (now_us() - Begun) div 1000}.
+
+await(Node) ->
+    case rpc:call(Node, ml_worker, encode, [[<<"the first answer">>]]) of
+        #{embeddings := [_]} ->
+            ok;
+        {badrpc, _} ->
+            timer:sleep(5),
+            await(Node)
+    end.
+
+rss(Worker) ->
+    #{memory := #{rss_bytes := Bytes}} = rpc:call(Worker, ml_worker, info, []),
+    [{rss, Bytes}].
+
+warm_up(Worker, Texts) -> call(Worker, [element(I, Texts) || I <- lists:seq(1, 64)]).
+
+%% ---- What is measured ---------------------------------------------------------------------------
+
+%% Each caller has one text at a time.
+callers(Worker, Texts, Count) ->
+    Until = now_us() + ?SECONDS * 1000000,
+    Times = parallel(Count, fun(I) -> one_by_one(Worker, Texts, I * 7919, Until, []) end),
+    report("callers", Count, 1, lists:append(Times), ?SECONDS * 1.0e6).
+
+one_by_one(Worker, Texts, At, Until, Times) ->
+    case now_us() < Until of
+        true ->
+            Time = timed(fun() -> call(Worker, [text(Texts, At)]) end),
+            one_by_one(Worker, Texts, At + 1, Until, [Time | Times]);
+        false ->
+            Times
+    end.
+
+%% One caller, one call of that many texts after the other.
+sizes(Worker, Texts, Sizes) ->
+    lists:foreach(
+        fun(Size) ->
+            Times = repeat(
+                fun(I) -> call(Worker, some(Texts, I * Size, Size)) end, ?SECONDS * 500000
+            ),
+            report("size", 1, Size, Times, lists:sum(Times))
+        end,
+        Sizes
+    ).
+
+bulk(Worker, Texts, Count) ->
+    Time = timed(fun() ->
+        #{embeddings := All} = rpc:call(Worker, ml_worker, encode, [
+            some(Texts, 0, Count), #{format => binary, priority => bulk}
+        ]),
+        Count = length(All)
+    end),
+    report("bulk", 1, Count, [Time], Time).
+
+growth(Worker, Texts) ->
+    sizes(Worker, Texts, [1, 4, 16, 64, 1024, 4096]),
+    [lengths(Worker, Words) || Words <- [1, 6, 30, 126, 254]],
+    [callers(Worker, Texts, Count) || Count <- [4, 16, 256, 1024]].
+
+%% 16 texts of Words + 2 tokens each.
+lengths(Worker, Words) ->
+    Text = fun(I) ->
+        Chosen = [element(1 + (I + W) rem 5, {"he ", "was ", "in ", "the ", "and "})
+                  || W <- lists:seq(1, Words)],
+        unicode:characters_to_binary(Chosen)
+    end,
+    Times = repeat(fun(I) -> call(Worker, [Text(I * 16 + J) || J <- lists:seq(1, 16)]) end, 1000000),
+    report("length", Words + 2, 16, Times, lists:sum(Times)).
+
+workers(Program, Model, Dtype, First, Texts) ->
+    More = [
+        element(1, start(atom_to_list(Program), atom_to_list(Model), Dtype, Name))
+     || Name <- ["bench2", "bench3", "bench4"]
+    ],
+    lists:foreach(
+        fun(Count) ->
+            Used = list_to_tuple(lists:sublist([First | More], Count)),
+            Until = now_us() + ?SECONDS * 1000000,
+            Times = parallel(64, fun(I) ->
+                one_by_one(element(1 + I rem Count, Used), Texts, I * 7919, Until, [])
+            end),
+            report("workers", Count, 1, lists:append(Times), ?SECONDS * 1.0e6)
+        end,
+        [1, 2, 4]
+    ).
+
+%% ---- Helpers ------------------------------------------------------------------------------------
+
+call(Worker, Texts) ->
+    #{embeddings := Vectors} = rpc:call(Worker, ml_worker, encode, [Texts, #{format => binary}]),
+    Vectors.
+
+text(Texts, I) -> element(1 + I rem tuple_size(Texts), Texts).
+
+some(Texts, From, Count) -> [text(Texts, From + I) || I <- lists:seq(1, Count)].
+
+now_us() -> erlang:monotonic_time(microsecond).
+
+timed(Fun) ->
+    Begun = now_us(),
+    _ = Fun(),
+    now_us() - Begun.
+
+repeat(Fun, Microseconds) -> repeat(Fun, now_us() + Microseconds, 0, []).
+
+repeat(Fun, Until, I, Times) ->
+    Taken = [timed(fun() -> Fun(I) end) | Times],
+    case now_us() < Until of
+        true -> repeat(Fun, Until, I + 1, Taken);
+        false -> Taken
+    end.
+
+parallel(Count, Fun) ->
+    Started = [spawn_monitor(fun() -> exit({done, Fun(I)}) end) || I <- lists:seq(1, Count)],
+    [
+        receive
+            {'DOWN', Monitor, process, Pid, {done, Result}} -> Result
+        end
+     || {Pid, Monitor} <- Started
+    ].
+
+report(What, Count, Size, Times, Took) ->
+    Sorted = list_to_tuple(lists:sort(Times)),
+    At = fun(Share) -> element(max(1, ceil(Share * tuple_size(Sorted))), Sorted) end,
+    print(What, [
+        {count, Count},
+        {size, Size},
+        {calls, tuple_size(Sorted)},
+        {texts_per_second, round(tuple_size(Sorted) * Size * 1.0e6 / Took)},
+        {p50_us, At(0.5)},
+        {p99_us, At(0.99)}
+    ]).
+
+print(What, Pairs) ->
+    Fields = [io_lib:format(", \"~s\": ~p", [Key, Value]) || {Key, Value} <- Pairs],
+    io:format("{\"what\": \"~s\"~s}~n", [What, Fields]).

@@ -1,0 +1,35 @@
+"""The worker as a BEAM node calls it."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def measure(model, dtype, texts, bulk, work):
+    """The lines that rpc_bench.erl prints, as dictionaries."""
+    lines = work / "texts.txt"
+    lines.write_text("\n".join(text.replace("\n", " ") for text in texts), encoding="utf-8")
+    subprocess.run(["erlc", "-o", work, ROOT / "test" / "bench" / "rpc_bench.erl"], check=True)
+    # An epmd of our own; it ends with the benchmark.
+    environment = os.environ | {"ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    try:
+        done = subprocess.run(
+            ["erl", "-noshell", "-name", "bench@127.0.0.1", "-setcookie", secrets.token_hex(16),
+             "-pa", work, "-s", "rpc_bench", "main", ROOT / "build" / "ml_worker", lines, model,
+             dtype, str(bulk)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=True)
+    finally:
+        subprocess.run(["epmd", "-kill"], env=environment, stdout=subprocess.DEVNULL, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
