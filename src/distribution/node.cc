@@ -116,7 +116,7 @@ void Node::Impl::close_all() {
 
 NodeContext Node::Impl::make_context(CallHandler& handler) {
   auto post = [io = std::weak_ptr(io_)](std::function<void()> action) {
-    if (const auto alive = io.lock()) asio::post(*alive, std::move(action));
+    if (const auto alive = io.lock()) asio::dispatch(*alive, std::move(action));
   };
   return NodeContext{options_.name,
                      OurPids(options_.name, local_.creation),

@@ -34,7 +34,7 @@ struct NodeContext {
   std::string name;
   OurPids pids;
   CallHandler& handler;
-  /// Runs a function on the node's thread; callable from any thread.
+  /// Runs a function on the node's thread: now if we are on it, or later. From any thread.
   std::function<void(std::function<void()>)> post;
   std::size_t max_calls;
   std::size_t max_message_bytes;  ///< that we read

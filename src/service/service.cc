@@ -105,17 +105,21 @@ class Service::Impl {
 
   std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, std::size_t bytes,
                                    std::shared_ptr<ReplySink> sink) {
-    TicketPtr ticket = core_.admission->admit(bytes);
-    auto call = std::make_shared<Call>(core_.counters, ticket, std::move(sink));
-    if (!ticket) {
-      call->fail(errors::overloaded(retry_after(core_)));
-      return call;
-    }
+    const TicketPtr ticket = core_.admission->admit(bytes);
+    const auto call = open_call(ticket, std::move(sink));
+    if (!ticket) return call;
     const auto lane =
         bytes <= kSmallCallBytes ? CallThreads::Lane::small : CallThreads::Lane::large;
-    core_.threads.post(lane, [this, call, ticket = std::move(ticket), make = std::move(make)] {
-      run(call, *ticket, make);
-    });
+    core_.threads.post(lane,
+                       [this, call, ticket, make = std::move(make)] { run(call, *ticket, make); });
+    return call;
+  }
+
+  std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make,
+                                        std::size_t bytes, std::shared_ptr<ReplySink> sink) {
+    const TicketPtr ticket = core_.admission->admit(bytes);
+    const auto call = open_call(ticket, std::move(sink));
+    if (ticket) run(call, *ticket, make);
     return call;
   }
 
@@ -128,6 +132,13 @@ class Service::Impl {
   const Core& core() const { return core_; }
 
  private:
+  /// Refused at once without a ticket.
+  std::shared_ptr<Call> open_call(const TicketPtr& ticket, std::shared_ptr<ReplySink> sink) {
+    auto call = std::make_shared<Call>(core_.counters, ticket, std::move(sink));
+    if (!ticket) call->fail(errors::overloaded(retry_after(core_)));
+    return call;
+  }
+
   void run(const std::shared_ptr<Call>& call, Admission::Ticket& ticket,
            const std::function<Result<Request>()>& make) {
     if (!call->open()) return;
@@ -154,6 +165,11 @@ const RequestLimits& Service::limits() const { return impl_->core().options.limi
 std::shared_ptr<CallHandle> Service::call(std::function<Result<Request>()> make, std::size_t bytes,
                                           std::shared_ptr<ReplySink> sink) {
   return impl_->call(std::move(make), bytes, std::move(sink));
+}
+
+std::shared_ptr<CallHandle> Service::call_here(std::function<Result<Request>()> make,
+                                               std::size_t bytes, std::shared_ptr<ReplySink> sink) {
+  return impl_->call_here(make, bytes, std::move(sink));
 }
 
 void Service::drain() { impl_->drain(); }

@@ -14,6 +14,12 @@ bool is_undef(const terms::CallReply& reply) {
   return reply.term == undef;
 }
 
+/// Functions that only ask for numbers which are there.
+bool only_asks(const std::string& function) {
+  return function == "get_load" || function == "info" || function == "models" ||
+         function == "metrics";
+}
+
 RemoteReply to_remote(const RemoteCall& call, terms::CallReply reply) {
   if (!reply.raised) return {RemoteReply::Kind::returned, std::move(reply.term), {}};
   terms::Bytes stack =
@@ -32,7 +38,9 @@ distribution::CancelCall RpcEndpoint::call(RemoteCall call, distribution::CallRe
   auto make = [shared, this] {
     return terms::parse_request(shared->function, shared->arguments, service_.limits());
   };
-  auto handle = service_.call(std::move(make), bytes, std::move(sink));
+  auto handle = only_asks(shared->function)
+                    ? service_.call_here(std::move(make), bytes, std::move(sink))
+                    : service_.call(std::move(make), bytes, std::move(sink));
   return [handle = std::move(handle)] { handle->cancel(); };
 }
 

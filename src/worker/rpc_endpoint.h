@@ -10,8 +10,8 @@ class RpcEndpoint : public distribution::CallHandler {
  public:
   explicit RpcEndpoint(Service& service) : service_(service) {}
 
-  /// On the node's thread: only hands over. Decoding, checking and encoding happen on the
-  /// service's threads.
+  /// On the node's thread: only hands over, but for what costs less than that. Decoding, checking
+  /// and encoding happen on the service's threads.
   distribution::CancelCall call(distribution::RemoteCall call,
                                 distribution::CallReplier reply) override;
 
