@@ -30,6 +30,12 @@ constexpr std::array<std::uint64_t, kMaxPlaces + 1> powers_of() {
 constexpr auto kPowersOf5 = powers_of<5>();
 constexpr auto kPowersOf10 = powers_of<10>();
 
+constexpr std::array<double, kMaxPlaces + 1> kDoublePowersOf10 = [] {
+  std::array<double, kMaxPlaces + 1> powers{};
+  for (std::size_t i = 0; i < powers.size(); ++i) powers[i] = static_cast<double>(kPowersOf10[i]);
+  return powers;
+}();
+
 /// digits / 10^places
 struct Decimal {
   std::uint64_t digits;
@@ -48,7 +54,7 @@ constexpr int places_for(int q) { return ((-q * 1233) >> 12) + 1; }
 /// shortest; otherwise the nearest multiple of 10^-k is. (Steele and White 1990; the choice of k as
 /// in R. Giulietti, "The Schubfach way to render doubles", 2020.) All of it is exact: scaled by
 /// 10^k · 2^s with s = -(q + k), value is the integer c · 5^k and the half interval 5^k / 2.
-std::optional<Decimal> shortest_decimal(float value) {
+inline std::optional<Decimal> shortest_decimal(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t fraction = bits & ((1U << kMantissaBits) - 1);
   const int q = static_cast<int>(bits >> kMantissaBits & 0xFFU) - 127 - kMantissaBits;
@@ -65,13 +71,14 @@ std::optional<Decimal> shortest_decimal(float value) {
   const std::uint64_t above_tens = 2 * (scaled - (tens << shift));
   const std::uint64_t below_next = (std::uint64_t{20} << shift) - above_tens;
   const std::uint64_t reach = power - (c & 1U);  // odd c: the ends are outside
-  if (above_tens <= reach) return Decimal{tens, places};
-  if (below_next <= reach) return Decimal{tens + 10, places};
 
+  // Choices without branches: which it will be is a toss of a coin, ten million times a second.
   const std::uint64_t above_floor = 2 * (scaled - (floor << shift));
   const std::uint64_t half = std::uint64_t{1} << shift;
-  const bool up = above_floor > half || (above_floor == half && (floor & 1U) != 0);
-  return Decimal{floor + (up ? 1 : 0), places};
+  std::uint64_t digits = floor + static_cast<std::uint64_t>(above_floor + (floor & 1U) > half);
+  digits = below_next <= reach ? tens + 10 : digits;
+  digits = above_tens <= reach ? tens : digits;
+  return Decimal{digits, places};
 }
 
 /// "d.ddde±dd", the library's shortest digits.
@@ -118,20 +125,32 @@ char* write_fixed(Decimal decimal, char* out) {
 
 }  // namespace
 
-double shortest_double(float value) {
-  if (const auto decimal = shortest_decimal(value)) {
-    // Both are exact doubles (below 2^53, at most 10^22): one division rounds to the nearest.
-    const double magnitude =
-        static_cast<double>(decimal->digits) /
-        static_cast<double>(kPowersOf10[static_cast<std::size_t>(decimal->places)]);
-    return value < 0 ? -magnitude : magnitude;
-  }
+namespace {
+
+/// Of the values for which the library must be asked.
+double rare_shortest_double(float value) {
   if (value == 0.0F) return value;
   std::array<char, kMaxJsonNumberChars> text{};
   const char* const end = write_scientific(value, text.data());
   double result = value;
   std::from_chars(text.data(), end, result);
   return result;
+}
+
+}  // namespace
+
+double shortest_double(float value) {
+  if (const auto decimal = shortest_decimal(value)) {
+    // Both are exact doubles (below 2^53, at most 10^22): one division rounds to the nearest.
+    const double magnitude = static_cast<double>(static_cast<std::int64_t>(decimal->digits)) /
+                             kDoublePowersOf10[static_cast<std::size_t>(decimal->places)];
+    return std::copysign(magnitude, static_cast<double>(value));
+  }
+  return rare_shortest_double(value);
+}
+
+void shortest_doubles(std::span<const float> values, double* out) {
+  for (const float value : values) *out++ = shortest_double(value);
 }
 
 char* write_json_number(float value, char* out) {

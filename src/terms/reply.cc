@@ -1,6 +1,9 @@
 #include "terms/reply.h"
 
+#include <sys/mman.h>
+
 #include <chrono>
+#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -69,10 +72,23 @@ void write_extras(const VectorsReply& reply, Clock::time_point start, Writer& wr
   }
 }
 
+/// Room for a reply that will be written from end to end: large ones in large pages, which costs
+/// the kernel a five hundredth of the faults.
+void reserve_large(Bytes& out, std::size_t size) {
+  constexpr std::size_t kLargePage = std::size_t{2} << 20;
+  out.reserve(size);
+  if (size < 4 * kLargePage) return;
+  const auto start = reinterpret_cast<std::uintptr_t>(out.data());
+  const std::uintptr_t first = (start + kLargePage - 1) & ~(kLargePage - 1);
+  const std::uintptr_t end = (start + size) & ~(kLargePage - 1);
+  // A hint: without it, or where it is refused, all is the same but slower.
+  ::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+}
+
 CallReply embeddings_term(const VectorsReply& reply, std::size_t size, std::size_t max_bytes) {
   const auto start = Clock::now();
   CallReply result;
-  result.term.reserve(size);
+  reserve_large(result.term, size);
   Writer writer(result.term);
   writer.map(key_count(reply));
   writer.atom("embeddings");
@@ -84,7 +100,7 @@ CallReply embeddings_term(const VectorsReply& reply, std::size_t size, std::size
 CallReply prediction_term(const VectorsReply& reply, bool single, std::size_t size,
                           std::size_t max_bytes) {
   CallReply result;
-  result.term.reserve(size);
+  reserve_large(result.term, size);
   if (single && !reply.vectors.empty()) {
     write_vector(*reply.vectors.front(), reply.format, result.term);
   } else {

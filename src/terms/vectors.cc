@@ -1,5 +1,7 @@
 #include "terms/vectors.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -19,10 +21,15 @@ constexpr std::size_t kHeaderBytes = 5;       ///< LIST_EXT or BINARY_EXT and a 
 constexpr std::size_t kFloatTermBytes = 9;    ///< NEW_FLOAT_EXT
 constexpr std::size_t kJsonNumberChars = 13;  ///< of an element of a normalised vector, with comma
 
+/// The compiler makes one instruction of the loop: the machine is little-endian, see above.
 template <typename Unsigned>
 char* put_big_endian(Unsigned value, char* out) {
-  for (std::size_t i = sizeof value; i-- > 0; value >>= 8) out[i] = static_cast<char>(value & 0xFF);
-  return out + sizeof value;
+  Unsigned swapped = 0;
+  for (std::size_t i = 0; i < sizeof value; ++i) {
+    swapped = static_cast<Unsigned>(swapped << 8U | (value >> (8 * i) & 0xFFU));
+  }
+  std::memcpy(out, &swapped, sizeof swapped);
+  return out + sizeof swapped;
 }
 
 char* put_header(Tag tag, std::size_t length, char* out) {
@@ -80,12 +87,23 @@ std::size_t vector_size(std::size_t dimensions, VectorFormat format) {
   return kHeaderBytes + 2 + dimensions * kJsonNumberChars;
 }
 
+char* put_floats(std::span<const double> values, char* out) {
+  for (const double value : values) {
+    *out++ = static_cast<char>(Tag::new_float);
+    out = put_big_endian(std::bit_cast<std::uint64_t>(value), out);
+  }
+  return out;
+}
+
 void write_list(std::span<const float> values, Bytes& out) {
   char* at = extend(out, vector_size(values.size(), VectorFormat::list));
   if (!values.empty()) at = put_header(Tag::list, values.size(), at);
-  for (const float value : values) {
-    *at++ = static_cast<char>(Tag::new_float);
-    at = put_big_endian(std::bit_cast<std::uint64_t>(shortest_double(value)), at);
+  std::array<double, 128> doubles{};
+  while (!values.empty()) {
+    const auto next = values.first(std::min(values.size(), doubles.size()));
+    shortest_doubles(next, doubles.data());
+    at = put_floats(std::span(doubles).first(next.size()), at);
+    values = values.subspan(next.size());
   }
   *at = static_cast<char>(Tag::nil);
 }
