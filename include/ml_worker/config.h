@@ -34,6 +34,14 @@ struct Config {
   std::size_t max_texts = 100000;
   std::size_t max_call_bytes = std::size_t{64} << 20;
   std::chrono::seconds tick_interval{15};
+  std::chrono::seconds peer_timeout{60};
+  std::chrono::seconds handshake_timeout{7};
+  std::chrono::seconds send_timeout{30};
+  std::size_t max_connections = 1024;
+  std::size_t max_calls = 100000;
+  std::size_t max_message_bytes = std::size_t{128} << 20;
+  std::size_t max_reassembly_bytes = std::size_t{256} << 20;
+  std::size_t max_unsent_bytes = std::size_t{512} << 20;
   bool start_epmd = true;
   bool stop_with_stdin = false;  ///< drain when standard input closes (a supervising port)
   bool check = false;            ///< load, embed, compare, report, exit

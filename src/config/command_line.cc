@@ -36,6 +36,9 @@ struct RawOptions {
   std::vector<std::string> aliases;
   std::vector<std::string> model_roots;
   std::size_t tick_seconds = 15;
+  std::size_t peer_timeout_seconds = 60;
+  std::size_t handshake_timeout_seconds = 7;
+  std::size_t send_timeout_seconds = 30;
   bool no_start_epmd = false;
 };
 
@@ -61,14 +64,36 @@ void add_node_options(CLI::App& app, Config& config, RawOptions& raw) {
   app.add_option("--join", config.join,
                  "Node to connect to, and again whenever the connection is lost; repeatable")
       ->allow_extra_args(false);
-  app.add_option("--tick-interval", raw.tick_seconds,
-                 "Seconds between ticks: a quarter of the cluster's net_ticktime")
-      ->check(CLI::Range(1, 3600))
-      ->capture_default_str();
   app.add_flag("--no-start-epmd", raw.no_start_epmd,
                "Do not start epmd when none runs (erl's -start_epmd false)");
   app.add_flag("--stop-with-stdin", config.stop_with_stdin,
                "Drain and exit when standard input closes, for a supervisor that holds it open");
+}
+
+void add_seconds(CLI::App& app, const char* name, std::size_t& seconds, const char* description) {
+  app.add_option(name, seconds, description)->check(CLI::Range(1, 3600))->capture_default_str();
+}
+
+void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
+  const CLI::Range positive(std::size_t{1}, std::size_t{1} << 40);
+  const auto add_limit = [&](const char* name, std::size_t& limit, const char* description) {
+    app.add_option(name, limit, description)->check(positive)->capture_default_str();
+  };
+  add_seconds(app, "--tick-interval", raw.tick_seconds,
+              "Seconds between ticks: a quarter of the cluster's net_ticktime, or less");
+  add_seconds(app, "--peer-timeout", raw.peer_timeout_seconds,
+              "Seconds after which a silent peer is given up: the cluster's net_ticktime, or more");
+  add_seconds(app, "--handshake-timeout", raw.handshake_timeout_seconds,
+              "Seconds that a whole handshake may take");
+  add_seconds(app, "--send-timeout", raw.send_timeout_seconds,
+              "Seconds after which a peer that takes no byte of what waits is cut");
+  add_limit("--max-connections", config.max_connections, "Most connected peers");
+  add_limit("--max-calls", config.max_calls, "Most calls under way, of all peers");
+  add_limit("--max-message-bytes", config.max_message_bytes, "Longest message of a peer");
+  add_limit("--max-reassembly-bytes", config.max_reassembly_bytes,
+            "Most bytes of messages that a peer has sent in part, per connection");
+  add_limit("--max-unsent-bytes", config.max_unsent_bytes,
+            "Most bytes that may wait to be sent, per connection");
 }
 
 void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
@@ -189,6 +214,9 @@ void read_raw(const RawOptions& raw, Config& config) {
   if (config.models.empty()) config.models.emplace_back("all-MiniLM-L6-v2");
   config.model.dtype = read_dtype(raw.dtype);
   config.tick_interval = std::chrono::seconds(raw.tick_seconds);
+  config.peer_timeout = std::chrono::seconds(raw.peer_timeout_seconds);
+  config.handshake_timeout = std::chrono::seconds(raw.handshake_timeout_seconds);
+  config.send_timeout = std::chrono::seconds(raw.send_timeout_seconds);
   config.start_epmd = !raw.no_start_epmd;
   config.log_format = raw.log_format == "json" ? log::Format::json : log::Format::text;
   config.log_level = read_level(raw.log_level);
@@ -206,6 +234,7 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv) {
   app.config_formatter(std::make_shared<JsonConfig>(app));
   app.allow_config_extras(false);
   add_node_options(app, result.config, raw);
+  add_connection_options(app, result.config, raw);
   add_model_options(app, result.config, raw);
   add_limit_options(app, result.config);
   add_log_options(app, raw);

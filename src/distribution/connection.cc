@@ -85,9 +85,9 @@ bool Connection::on_event(FrameSplitter::Event event) {
 }
 
 void Connection::on_tick() {
-  const auto before = ticks_.interval();
+  const auto before = ticks_.period();
   ticks_.on_tick(TickPolicy::Clock::now());
-  if (ticks_.interval() < before) arm_tick_timer();
+  if (ticks_.period() < before) arm_tick_timer();
 }
 
 void Connection::on_frame(Frame frame) {
@@ -161,7 +161,7 @@ void Connection::arm_send_deadline() {
 // ----------------------------------------------------------------------------------------
 
 void Connection::arm_tick_timer() {
-  tick_timer_.expires_after(ticks_.interval());
+  tick_timer_.expires_after(ticks_.period());
   tick_timer_.async_wait([self = shared_from_this()](std::error_code error) {
     if (!error) self->on_tick_timer();
   });

@@ -1,6 +1,5 @@
 #include "distribution/ticks.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace ml_worker::distribution {
@@ -13,6 +12,19 @@ void TickPolicy::on_tick(Clock::time_point now) {
   last_tick_ = now;
 }
 
-bool TickPolicy::tick_due() { return !std::exchange(written_, false); }
+void TickPolicy::on_write() {
+  written_ = true;
+  unanswered_ = false;
+}
+
+bool TickPolicy::tick_due() {
+  quiet_ = std::exchange(written_, false) ? std::chrono::milliseconds(0) : quiet_ + period();
+  const bool due = quiet_ >= (unanswered_ ? period() : interval_);
+  if (due) {
+    quiet_ = std::chrono::milliseconds(0);
+    unanswered_ = false;
+  }
+  return due;
+}
 
 }  // namespace ml_worker::distribution

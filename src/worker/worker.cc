@@ -42,6 +42,14 @@ distribution::NodeOptions node_options_of(const Config& config, std::string cook
   options.port_to = config.port_to;
   options.join = config.join;
   options.tick_interval = config.tick_interval;
+  options.peer_timeout = config.peer_timeout;
+  options.handshake_timeout = config.handshake_timeout;
+  options.send_timeout = config.send_timeout;
+  options.max_connections = config.max_connections;
+  options.max_calls = config.max_calls;
+  options.max_message_bytes = config.max_message_bytes;
+  options.max_reassembly_bytes = config.max_reassembly_bytes;
+  options.max_unsent_bytes = config.max_unsent_bytes;
   options.start_epmd = config.start_epmd;
   return options;
 }

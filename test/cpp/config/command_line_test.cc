@@ -85,6 +85,45 @@ TEST_CASE("what is wrong on the command line is named") {
   CHECK_THAT(refusal({"--name", "a@b.c", "--alias", "x"}), Contains("--alias"));
 }
 
+TEST_CASE("what bounds a connection is an option each") {
+  const auto defaults = parse({"--name", "a@b.c"}).config;
+  CHECK(defaults.peer_timeout == std::chrono::seconds(60));
+  CHECK(defaults.handshake_timeout == std::chrono::seconds(7));
+  CHECK(defaults.send_timeout == std::chrono::seconds(30));
+  const auto config = parse({"--name",
+                             "a@b.c",
+                             "--tick-interval",
+                             "1",
+                             "--peer-timeout",
+                             "4",
+                             "--handshake-timeout",
+                             "2",
+                             "--send-timeout",
+                             "3",
+                             "--max-connections",
+                             "5",
+                             "--max-calls",
+                             "6",
+                             "--max-message-bytes",
+                             "70000",
+                             "--max-reassembly-bytes",
+                             "80000",
+                             "--max-unsent-bytes",
+                             "90000"})
+                          .config;
+  CHECK(config.tick_interval == std::chrono::seconds(1));
+  CHECK(config.peer_timeout == std::chrono::seconds(4));
+  CHECK(config.handshake_timeout == std::chrono::seconds(2));
+  CHECK(config.send_timeout == std::chrono::seconds(3));
+  CHECK(config.max_connections == 5);
+  CHECK(config.max_calls == 6);
+  CHECK(config.max_message_bytes == 70000);
+  CHECK(config.max_reassembly_bytes == 80000);
+  CHECK(config.max_unsent_bytes == 90000);
+  CHECK_THAT(refusal({"--name", "a@b.c", "--peer-timeout", "0"}), Contains("--peer-timeout"));
+  CHECK_THAT(refusal({"--name", "a@b.c", "--max-calls", "0"}), Contains("--max-calls"));
+}
+
 TEST_CASE("a configuration file takes the same keys, and the command line wins") {
   const TemporaryFile file(
       R"({"name": "w@127.0.0.1", "model": ["a", "b"], "max-texts": 5, "stop-with-stdin": true,

@@ -8,12 +8,39 @@ namespace {
 using namespace std::chrono_literals;
 const TickPolicy::Clock::time_point kStart{};
 
+/// How many periods pass until a tick is due.
+int periods_to_tick(TickPolicy& policy) {
+  int periods = 1;
+  while (!policy.tick_due()) ++periods;
+  return periods;
+}
+
 TEST_CASE("a tick is due when nothing was written for an interval") {
   TickPolicy policy(15s, 60s, kStart);
+  CHECK(policy.period() == 1s);
+  CHECK(periods_to_tick(policy) == 15);
+  CHECK(periods_to_tick(policy) == 15);
+  policy.on_write();
+  CHECK(periods_to_tick(policy) == 16);
+}
+
+TEST_CASE("an interval of a second or less is a period of its own") {
+  TickPolicy policy(500ms, 60s, kStart);
+  CHECK(policy.period() == 500ms);
   CHECK(policy.tick_due());
   policy.on_write();
   CHECK_FALSE(policy.tick_due());
   CHECK(policy.tick_due());
+}
+
+TEST_CASE("a peer that says something and hears nothing gets a tick after a second") {
+  TickPolicy policy(15s, 60s, kStart);
+  policy.on_frame();
+  CHECK(periods_to_tick(policy) == 1);
+  CHECK(periods_to_tick(policy) == 15);
+  policy.on_frame();
+  policy.on_write();
+  CHECK(periods_to_tick(policy) == 16);
 }
 
 TEST_CASE("a peer is silent that sent no byte for its timeout") {
