@@ -1,5 +1,5 @@
 %% @doc What the plain Erlang node of the benchmark answers with: the functions of a worker, without
-%% a model. scripts/bench-distribution compiles it as module ml_worker.
+%% a model. see scripts/bench-distribution.
 -module(ml_worker).
 
 -export([get_load/0, encode/3]).

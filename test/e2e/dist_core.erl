@@ -1,0 +1,429 @@
+%% @doc What a node of any release may expect of a hidden node, as black-box cases against a worker:
+%% the themes of OTP's own distribution, erpc and rpc suites. Needs nothing but OTP, so that each
+%% release can run it: run(Node), or main([Node]) from a command line.
+-module(dist_core).
+
+-compile([export_all, nowarn_export_all]).
+
+-define(PATIENCE, 20000).
+
+cases() ->
+    [ping, ping_again_and_again, hidden_node, monitor_node, rpc_call, rpc_errors, rpc_async,
+     rpc_multicall, rpc_cast, rpc_block_call, rpc_timeout, erpc_call, erpc_errors, erpc_timeout,
+     erpc_requests, erpc_multicall, erpc_multicall_timeout, erpc_cast, spawn_4, spawn_monitor_4,
+     spawn_link_4, spawn_request_replies, spawn_monitor_tag, spawn_opt_link_and_monitor,
+     monitor_of_a_name, monitor_of_a_dead_pid, monitor_of_a_live_pid, demonitor_of_a_live_pid,
+     many_monitors, link_to_a_dead_pid, link_to_a_live_pid, unlink_of_a_live_pid, exit_signals,
+     exit_normal_is_ignored, a_linked_caller_ends_its_call, sends_are_dropped, aliases, group_leaders, seq_trace_tokens,
+     every_kind_of_term, terms_of_every_size, order_of_answers, many_callers, reconnects].
+
+%% @doc [{Case, ok | {failed, What}}]
+run(Node) -> [{Case, run_case(Case, Node)} || Case <- cases()].
+
+%% @doc Prints one line per case; the exit status is the number of those that failed.
+main([Node | _]) ->
+    Results = run(list_to_atom(Node)),
+    [io:format("~ts: ~0tp~n", [Case, Result]) || {Case, Result} <- Results],
+    halt(length([C || {C, Result} <- Results, Result =/= ok])).
+
+%% Each in a process of its own: what one leaves in its mailbox is not the next one's.
+run_case(Case, Node) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> ?MODULE:Case(Node), exit(passed) end),
+    receive
+        {'DOWN', Monitor, process, Pid, passed} -> ok;
+        {'DOWN', Monitor, process, Pid, Reason} -> {failed, Reason}
+    after 60000 ->
+        exit(Pid, kill),
+        {failed, timed_out}
+    end.
+
+%% ---- The node ------------------------------------------------------------------------------------
+
+ping(Node) -> pong = net_adm:ping(Node).
+
+ping_again_and_again(Node) -> [pong = net_adm:ping(Node) || _ <- lists:seq(1, 200)].
+
+hidden_node(Node) ->
+    pong = net_adm:ping(Node),
+    false = lists:member(Node, nodes()),
+    true = lists:member(Node, nodes(hidden)),
+    true = lists:member(Node, nodes(connected)).
+
+%% It says nodedown once per call of monitor_node, and when the connection goes also to monitors.
+monitor_node(Node) ->
+    pong = net_adm:ping(Node),
+    {Pid, Monitor} = a_live_process(Node),
+    true = erlang:monitor_node(Node, true),
+    true = erlang:monitor_node(Node, true),
+    true = erlang:disconnect_node(Node),
+    {nodedown, Node} = next(),
+    {nodedown, Node} = next_matching(fun(M) -> M =:= {nodedown, Node} end),
+    {'DOWN', Monitor, process, Pid, noconnection} = next_matching(fun(M) -> element(1, M) =:= 'DOWN' end),
+    pong = net_adm:ping(Node).
+
+reconnects(Node) ->
+    [begin
+        #{api := 1} = rpc:call(Node, ml_worker, info, []),
+        true = erlang:disconnect_node(Node)
+     end || _ <- lists:seq(1, 20)],
+    pong = net_adm:ping(Node).
+
+%% ---- rpc -----------------------------------------------------------------------------------------
+
+rpc_call(Node) ->
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    #{api := 1} = rpc:call(Node, ml_worker, info, [], 5000),
+    #{api := 1} = rpc:call(Node, ml_worker, info, [], infinity).
+
+rpc_errors(Node) ->
+    {badrpc, {'EXIT', {undef, [{ml_worker, no_such, [a, 1], []}]}}} = rpc:call(Node, ml_worker, no_such, [a, 1]),
+    {badrpc, {'EXIT', {undef, [{os, cmd, ["id"], []}]}}} = rpc:call(Node, os, cmd, ["id"]),
+    {badrpc, {'EXIT', {{bad_argument, texts, _}, [{ml_worker, encode, 2, []}]}}} =
+        rpc:call(Node, ml_worker, encode, [x, default]).
+
+rpc_async(Node) ->
+    Keys = [rpc:async_call(Node, ml_worker, info, []) || _ <- lists:seq(1, 20)],
+    [#{api := 1} = rpc:yield(Key) || Key <- Keys],
+    Key = rpc:async_call(Node, ml_worker, info, []),
+    {value, #{api := 1}} = rpc:nb_yield(Key, ?PATIENCE).
+
+rpc_multicall(Node) ->
+    Absent = absent(Node),
+    {[#{api := 1}, #{api := 1}], [Absent]} = rpc:multicall([Node, Absent, Node], ml_worker, info, []),
+    {[#{api := 1}], []} = rpc:multicall([Node], ml_worker, info, [], 5000).
+
+rpc_cast(Node) ->
+    true = rpc:cast(Node, ml_worker, info, []),
+    true = rpc:cast(Node, ml_worker, no_such, []),
+    true = rpc:cast(Node, os, cmd, ["id"]),
+    pong = net_adm:ping(Node).
+
+rpc_block_call(Node) ->
+    #{api := 1} = rpc:block_call(Node, ml_worker, info, []),
+    #{api := 1} = rpc:block_call(Node, ml_worker, info, [], 5000),
+    {badrpc, {'EXIT', {undef, _}}} = rpc:block_call(Node, ml_worker, no_such, []).
+
+rpc_timeout(Node) ->
+    {badrpc, timeout} = rpc:call(Node, ml_worker, encode, long_work(), 1),
+    #{api := 1} = rpc:call(Node, ml_worker, info, []).
+
+%% ---- erpc ----------------------------------------------------------------------------------------
+
+erpc_call(Node) ->
+    #{api := 1} = erpc:call(Node, ml_worker, info, []),
+    #{api := 1} = erpc:call(Node, ml_worker, info, [], 5000),
+    Load = erpc:call(Node, ml_worker, get_load, []),
+    true = is_float(Load).
+
+erpc_errors(Node) ->
+    {error, {exception, undef, [{ml_worker, no_such, [a], []}]}} = class(fun() -> erpc:call(Node, ml_worker, no_such, [a]) end),
+    {error, {exception, {bad_argument, _, _}, [{ml_worker, encode, 2, []}]}} =
+        class(fun() -> erpc:call(Node, ml_worker, encode, [x, default]) end),
+    {error, {erpc, noconnection}} = class(fun() -> erpc:call(absent(Node), ml_worker, info, []) end).
+
+erpc_timeout(Node) ->
+    {error, {erpc, timeout}} = class(fun() -> erpc:call(Node, ml_worker, encode, long_work(), 1) end),
+    none = next_within(200),
+    #{api := 1} = erpc:call(Node, ml_worker, info, []).
+
+erpc_requests(Node) ->
+    First = erpc:send_request(Node, ml_worker, info, []),
+    #{api := 1} = erpc:receive_response(First),
+    Second = erpc:send_request(Node, ml_worker, info, []),
+    {response, #{api := 1}} = erpc:wait_response(Second, ?PATIENCE),
+    Third = erpc:send_request(Node, ml_worker, no_such, []),
+    {error, {exception, undef, _}} = class(fun() -> erpc:receive_response(Third, ?PATIENCE) end),
+    Late = erpc:send_request(Node, ml_worker, encode, long_work()),
+    {error, {erpc, timeout}} = class(fun() -> erpc:receive_response(Late, 1) end),
+    Checked = erpc:send_request(Node, ml_worker, info, []),
+    {response, #{api := 1}} = erpc:check_response(next(), Checked).
+
+erpc_multicall(Node) ->
+    [{ok, #{api := 1}}, {error, {erpc, noconnection}}, {ok, #{api := 1}}] =
+        erpc:multicall([Node, absent(Node), Node], ml_worker, info, []),
+    [{error, {exception, undef, _}}] = erpc:multicall([Node], ml_worker, no_such, []).
+
+%% Those that answer in time have answered, the others timed out, and nothing comes later.
+erpc_multicall_timeout(Node) ->
+    [{error, {erpc, timeout}}, {error, {erpc, timeout}}] =
+        erpc:multicall([Node, Node], ml_worker, encode, long_work(), 1),
+    [{ok, #{api := 1}}] = erpc:multicall([Node], ml_worker, info, [], ?PATIENCE),
+    none = next_within(200).
+
+erpc_cast(Node) ->
+    ok = erpc:cast(Node, ml_worker, info, []),
+    ok = erpc:multicast([Node, Node], ml_worker, info, []),
+    pong = net_adm:ping(Node).
+
+%% ---- Processes -----------------------------------------------------------------------------------
+
+spawn_4(Node) ->
+    Pid = spawn(Node, ml_worker, info, []),
+    true = is_pid(Pid),
+    Node = node(Pid).
+
+spawn_monitor_4(Node) ->
+    {Good, GoodMonitor} = spawn_monitor(Node, ml_worker, info, []),
+    {'DOWN', GoodMonitor, process, Good, normal} = next(),
+    {Bad, BadMonitor} = spawn_monitor(Node, ml_worker, no_such, []),
+    {'DOWN', BadMonitor, process, Bad, {undef, [{ml_worker, no_such, [], []}]}} = next(),
+    {Other, OtherMonitor} = spawn_monitor(Node, os, cmd, ["id"]),
+    {'DOWN', OtherMonitor, process, Other, {undef, _}} = next().
+
+spawn_link_4(Node) ->
+    process_flag(trap_exit, true),
+    Good = spawn_link(Node, ml_worker, info, []),
+    {'EXIT', Good, normal} = next(),
+    Bad = spawn_link(Node, ml_worker, no_such, []),
+    {'EXIT', Bad, {undef, _}} = next().
+
+spawn_request_replies(Node) ->
+    Request = spawn_request(Node, ml_worker, info, [], [monitor]),
+    {spawn_reply, Request, ok, Pid} = next(),
+    {'DOWN', Request, process, Pid, normal} = next(),
+    Tagged = spawn_request(Node, ml_worker, info, [], [{reply_tag, mine}]),
+    {mine, Tagged, ok, _} = next(),
+    Silent = spawn_request(Node, ml_worker, info, [], [{reply, no}, monitor]),
+    {'DOWN', Silent, process, _, normal} = next(),
+    Abandoned = spawn_request(Node, ml_worker, info, [], [monitor]),
+    _ = spawn_request_abandon(Abandoned),
+    pong = net_adm:ping(Node).
+
+spawn_monitor_tag(Node) ->
+    Request = spawn_request(Node, ml_worker, info, [], [{monitor, [{tag, mine}]}]),
+    {spawn_reply, Request, ok, Pid} = next(),
+    {mine, Request, process, Pid, normal} = next().
+
+spawn_opt_link_and_monitor(Node) ->
+    process_flag(trap_exit, true),
+    {Pid, Monitor} = spawn_opt(Node, ml_worker, info, [], [link, monitor, {priority, high}]),
+    [{'DOWN', Monitor, process, Pid, normal}, {'EXIT', Pid, normal}] = lists:sort([next(), next()]).
+
+monitor_of_a_name(Node) ->
+    Monitor = monitor(process, {no_such_name, Node}),
+    {'DOWN', Monitor, process, {no_such_name, Node}, noproc} = next(),
+    %% Servers of ours are there, and stay.
+    Rex = monitor(process, {rex, Node}),
+    none = next_within(200),
+    true = demonitor(Rex, [flush]).
+
+monitor_of_a_dead_pid(Node) ->
+    Pid = spawn(Node, ml_worker, no_such, []),
+    eventually_dead(Pid),
+    Monitor = monitor(process, Pid),
+    {'DOWN', Monitor, process, Pid, noproc} = next().
+
+eventually_dead(Pid) ->
+    Monitor = monitor(process, Pid),
+    {'DOWN', Monitor, process, Pid, _} = next().
+
+monitor_of_a_live_pid(Node) ->
+    {Pid, _} = a_live_process(Node),
+    Mine = monitor(process, Pid),
+    Aliased = monitor(process, Pid, [{alias, explicit_unalias}, {tag, mine}]),
+    true = exit(Pid, reason),
+    {'DOWN', Mine, process, Pid, reason} = next_matching(fun(M) -> element(2, M) =:= Mine end),
+    {mine, Aliased, process, Pid, reason} = next_matching(fun(M) -> element(2, M) =:= Aliased end).
+
+demonitor_of_a_live_pid(Node) ->
+    {Pid, Monitor} = a_live_process(Node),
+    Mine = monitor(process, Pid),
+    true = demonitor(Mine, [flush]),
+    true = demonitor(Monitor, [flush]),
+    true = exit(Pid, kill),
+    none = next_within(200).
+
+%% More than a table of fixed size would hold, from more than one process.
+many_monitors(Node) ->
+    {Pid, _} = a_live_process(Node),
+    Self = self(),
+    Watchers = [spawn_link(fun() ->
+        Monitor = monitor(process, Pid),
+        Self ! {watching, self()},
+        {'DOWN', Monitor, process, Pid, killed} = next(),
+        Self ! {told, self()}
+    end) || _ <- lists:seq(1, 50)],
+    [receive {watching, W} -> ok end || W <- Watchers],
+    pong = net_adm:ping(Node),
+    true = exit(Pid, kill),
+    [receive {told, W} -> ok end || W <- Watchers].
+
+link_to_a_dead_pid(Node) ->
+    process_flag(trap_exit, true),
+    Pid = spawn(Node, ml_worker, no_such, []),
+    eventually_dead(Pid),
+    true = link(Pid),
+    {'EXIT', Pid, noproc} = next().
+
+link_to_a_live_pid(Node) ->
+    process_flag(trap_exit, true),
+    {Pid, _} = a_live_process(Node),
+    true = link(Pid),
+    true = exit(Pid, reason),
+    {'EXIT', Pid, reason} = next_matching(fun(M) -> element(1, M) =:= 'EXIT' end).
+
+unlink_of_a_live_pid(Node) ->
+    process_flag(trap_exit, true),
+    {Pid, Monitor} = a_live_process(Node),
+    [begin true = link(Pid), true = unlink(Pid) end || _ <- lists:seq(1, 10)],
+    true = link(Pid),
+    true = unlink(Pid),
+    true = exit(Pid, kill),
+    {'DOWN', Monitor, process, Pid, killed} = next(),
+    none = next_within(200).
+
+exit_signals(Node) ->
+    [begin
+        {Pid, Monitor} = a_live_process(Node),
+        true = exit(Pid, Sent),
+        {'DOWN', Monitor, process, Pid, Reason} = next()
+     end || {Sent, Reason} <- [{kill, killed}, {killed, killed}, {{a, "reason"}, {a, "reason"}},
+                               {binary:copy(<<"x">>, 200000), binary:copy(<<"x">>, 200000)}]].
+
+exit_normal_is_ignored(Node) ->
+    {Pid, Monitor} = a_live_process(Node),
+    true = exit(Pid, normal),
+    none = next_within(200),
+    true = exit(Pid, kill),
+    {'DOWN', Monitor, process, Pid, killed} = next().
+
+a_linked_caller_ends_its_call(Node) ->
+    Self = self(),
+    Caller = spawn(fun() ->
+        Pid = spawn_link(Node, ml_worker, encode, long_work()),
+        Self ! {pid, Pid},
+        receive stop -> exit(stopped) end
+    end),
+    Pid = receive {pid, P} -> P end,
+    Monitor = monitor(process, Pid),
+    Caller ! stop,
+    {'DOWN', Monitor, process, Pid, stopped} = next().
+
+%% ---- Messages ------------------------------------------------------------------------------------
+
+sends_are_dropped(Node) ->
+    Pid = spawn(Node, ml_worker, info, []),
+    Pid ! {a, message},
+    {no_such_name, Node} ! {a, message},
+    {rex, Node} ! {a, message},
+    {net_kernel, Node} ! {a, message},
+    ok = gen_server:cast({rex, Node}, anything),
+    ok = gen_server:cast({no_such_name, Node}, anything),
+    {noproc, _} = exit_reason(fun() -> gen_server:call({no_such_name, Node}, anything, ?PATIENCE) end),
+    pong = net_adm:ping(Node).
+
+aliases(Node) ->
+    Mine = alias(),
+    Theirs = rpc_reference(Node),
+    Theirs ! a_message,
+    Mine ! a_message,
+    a_message = next(),
+    pong = net_adm:ping(Node).
+
+%% A reference that a process of ours has made as alias, sent to from here.
+rpc_reference(_Node) -> alias([explicit_unalias]).
+
+group_leaders(Node) ->
+    {Pid, Monitor} = a_live_process(Node),
+    true = group_leader(self(), Pid),
+    none = next_within(100),
+    true = exit(Pid, kill),
+    {'DOWN', Monitor, process, Pid, killed} = next().
+
+%% With a token each message has another operation: the answers are the same.
+seq_trace_tokens(Node) ->
+    process_flag(trap_exit, true),
+    _ = seq_trace:set_token(label, 17),
+    _ = seq_trace:set_token(send, true),
+    pong = net_adm:ping(Node),
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    #{api := 1} = rpc:block_call(Node, ml_worker, info, []),
+    #{api := 1} = erpc:call(Node, ml_worker, info, []),
+    Live = spawn_link(Node, ml_worker, encode, long_work()),
+    Live ! a_message,
+    {no_such_name, Node} ! a_message,
+    true = exit(Live, reason),
+    {'EXIT', Live, reason} = next(),
+    _ = seq_trace:set_token([]),
+    pong = net_adm:ping(Node).
+
+%% ---- Terms ---------------------------------------------------------------------------------------
+
+%% `undef' echoes its arguments: each kind of term goes there and back.
+every_kind_of_term(Node) ->
+    Terms = [0, 255, 256, -1, -2147483649, 1 bsl 31, 1 bsl 62, 1 bsl 64, -(1 bsl 64), 1 bsl 2000,
+             1.5, -0.0, 1.0e308, 5.0e-324, an_atom, '', 'ÅÄÖ', '日本', list_to_atom(lists:duplicate(255, $x)),
+             <<>>, <<"binary">>, <<1:1>>, <<5:7>>, <<"bits", 3:3>>, [], "string", [1 | 2], [a, [b, [c]]],
+             {}, {a}, list_to_tuple(lists:seq(1, 300)), #{}, #{a => 1, <<"b">> => [2]},
+             maps:from_list([{N, N} || N <- lists:seq(1, 40)]), self(), make_ref(), hd(erlang:ports()),
+             fun lists:map/2, fun() -> Node end, fun(X) -> {X, Node} end],
+    [{Term, {badrpc, {'EXIT', {undef, [{ml_worker, no_such, [Term], []}]}}}} =
+         {Term, rpc:call(Node, ml_worker, no_such, [Term])} || Term <- Terms, small(Term)],
+    pong = net_adm:ping(Node).
+
+small(Term) -> erlang:external_size([Term]) < 900.
+
+%% Around the sizes at which something changes: one byte of length, 64 KiB fragments, several.
+terms_of_every_size(Node) ->
+    Sizes = [0, 1, 254, 255, 256, 65300, 65535, 65536, 65537, 131071, 131072, 131073, 200000, 1000000, 5000000],
+    [{badrpc, {'EXIT', {undef, [{ml_worker, no_such, Echoed, []}]}}} =
+         {badrpc, {'EXIT', {undef, [{ml_worker, no_such, echoed(Size, Echoed0), []}]}}}
+     || Size <- Sizes,
+        {badrpc, {'EXIT', {undef, [{ml_worker, no_such, Echoed0, []}]}}} <-
+            [rpc:call(Node, ml_worker, no_such, [binary:copy(<<"x">>, Size)])],
+        Echoed <- [Echoed0]],
+    pong = net_adm:ping(Node).
+
+echoed(Size, [Echoed]) when byte_size(Echoed) =:= Size, Size < 1024 -> [Echoed];
+echoed(Size, 1) when Size > 254 -> 1.
+
+%% ---- Many at once --------------------------------------------------------------------------------
+
+%% Answers of one's own calls in the order of the calls' ends; each to the call it belongs to.
+order_of_answers(Node) ->
+    Requests = [{N, erpc:send_request(Node, ml_worker, no_such, [N])} || N <- lists:seq(1, 500)],
+    [{N, {error, {exception, undef, [{ml_worker, no_such, [N], []}]}}} =
+         {N, class(fun() -> erpc:receive_response(Request, ?PATIENCE) end)} || {N, Request} <- Requests].
+
+many_callers(Node) ->
+    Self = self(),
+    Callers = [spawn_link(fun() ->
+        [#{api := 1} = rpc:call(Node, ml_worker, info, []) || _ <- lists:seq(1, 20)],
+        Self ! {done, self()}
+    end) || _ <- lists:seq(1, 50)],
+    [receive {done, Caller} -> ok end || Caller <- Callers].
+
+%% ---- Help ----------------------------------------------------------------------------------------
+
+absent(Node) ->
+    [_, Host] = string:split(atom_to_list(Node), "@"),
+    list_to_atom("there_is_no_such_node@" ++ Host).
+
+%% Texts that no cache knows: work for seconds, which whoever asks for it takes back.
+long_work() ->
+    Salt = integer_to_binary(erlang:unique_integer([positive])),
+    Name = atom_to_binary(node()),
+    [[<<Name/binary, Salt/binary, " words of text number ", (integer_to_binary(N))/binary>>
+      || N <- lists:seq(1, 3000)], default].
+
+a_live_process(Node) -> spawn_monitor(Node, ml_worker, encode, long_work()).
+
+class(Fun) ->
+    try {value, Fun()}
+    catch Class:Reason -> {Class, Reason}
+    end.
+
+exit_reason(Fun) ->
+    {exit, Reason} = class(Fun),
+    Reason.
+
+next() -> receive Message -> Message after ?PATIENCE -> error(nothing_came) end.
+
+next_within(Time) -> receive Message -> Message after Time -> none end.
+
+next_matching(Matches) ->
+    Message = next(),
+    case Matches(Message) of
+        true -> Message;
+        false -> next_matching(Matches)
+    end.
