@@ -14,7 +14,7 @@ cases() ->
      spawn_link_4, spawn_request_replies, spawn_monitor_tag, spawn_opt_link_and_monitor,
      monitor_of_a_name, monitor_of_a_dead_pid, monitor_of_a_live_pid, demonitor_of_a_live_pid,
      many_monitors, link_to_a_dead_pid, link_to_a_live_pid, unlink_of_a_live_pid, exit_signals,
-     exit_normal_is_ignored, a_linked_caller_ends_its_call, sends_are_dropped, aliases, group_leaders, seq_trace_tokens,
+     exit_normal_is_ignored, a_linked_caller_ends_its_call, sends_are_dropped, group_leaders, seq_trace_tokens,
      every_kind_of_term, terms_of_every_size, order_of_answers, many_callers, reconnects].
 
 %% @doc [{Case, ok | {failed, What}}]
@@ -56,9 +56,8 @@ monitor_node(Node) ->
     true = erlang:monitor_node(Node, true),
     true = erlang:monitor_node(Node, true),
     true = erlang:disconnect_node(Node),
-    {nodedown, Node} = next(),
-    {nodedown, Node} = next_matching(fun(M) -> M =:= {nodedown, Node} end),
-    {'DOWN', Monitor, process, Pid, noconnection} = next_matching(fun(M) -> element(1, M) =:= 'DOWN' end),
+    [{nodedown, Node}, {nodedown, Node}, {'DOWN', Monitor, process, Pid, noconnection}] =
+        lists:sort([next(), next(), next()]),
     pong = net_adm:ping(Node).
 
 reconnects(Node) ->
@@ -197,7 +196,7 @@ spawn_monitor_tag(Node) ->
 spawn_opt_link_and_monitor(Node) ->
     process_flag(trap_exit, true),
     {Pid, Monitor} = spawn_opt(Node, ml_worker, info, [], [link, monitor, {priority, high}]),
-    [{'DOWN', Monitor, process, Pid, normal}, {'EXIT', Pid, normal}] = lists:sort([next(), next()]).
+    [{'EXIT', Pid, normal}, {'DOWN', Monitor, process, Pid, normal}] = lists:sort([next(), next()]).
 
 monitor_of_a_name(Node) ->
     Monitor = monitor(process, {no_such_name, Node}),
@@ -312,17 +311,6 @@ sends_are_dropped(Node) ->
     {noproc, _} = exit_reason(fun() -> gen_server:call({no_such_name, Node}, anything, ?PATIENCE) end),
     pong = net_adm:ping(Node).
 
-aliases(Node) ->
-    Mine = alias(),
-    Theirs = rpc_reference(Node),
-    Theirs ! a_message,
-    Mine ! a_message,
-    a_message = next(),
-    pong = net_adm:ping(Node).
-
-%% A reference that a process of ours has made as alias, sent to from here.
-rpc_reference(_Node) -> alias([explicit_unalias]).
-
 group_leaders(Node) ->
     {Pid, Monitor} = a_live_process(Node),
     true = group_leader(self(), Pid),
@@ -366,16 +354,13 @@ small(Term) -> erlang:external_size([Term]) < 900.
 %% Around the sizes at which something changes: one byte of length, 64 KiB fragments, several.
 terms_of_every_size(Node) ->
     Sizes = [0, 1, 254, 255, 256, 65300, 65535, 65536, 65537, 131071, 131072, 131073, 200000, 1000000, 5000000],
-    [{badrpc, {'EXIT', {undef, [{ml_worker, no_such, Echoed, []}]}}} =
-         {badrpc, {'EXIT', {undef, [{ml_worker, no_such, echoed(Size, Echoed0), []}]}}}
-     || Size <- Sizes,
-        {badrpc, {'EXIT', {undef, [{ml_worker, no_such, Echoed0, []}]}}} <-
-            [rpc:call(Node, ml_worker, no_such, [binary:copy(<<"x">>, Size)])],
-        Echoed <- [Echoed0]],
+    [begin
+        Binary = binary:copy(<<"x">>, Size),
+        {badrpc, {'EXIT', {undef, [{ml_worker, no_such, Echoed, []}]}}} =
+            rpc:call(Node, ml_worker, no_such, [Binary]),
+        Echoed = case Size < 1000 of true -> [Binary]; false -> 1 end
+     end || Size <- Sizes],
     pong = net_adm:ping(Node).
-
-echoed(Size, [Echoed]) when byte_size(Echoed) =:= Size, Size < 1024 -> [Echoed];
-echoed(Size, 1) when Size > 254 -> 1.
 
 %% ---- Many at once --------------------------------------------------------------------------------
 

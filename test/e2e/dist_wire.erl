@@ -2,10 +2,15 @@
 %% of an initiator (version 6), frames. Format: OTP's "Distribution Protocol" chapter.
 -module(dist_wire).
 
--export([port_of/1, connect/1, handshake/3, send_name/2, frame/1, frame/2, spawn_request/5]).
--export([receive_packet/2]).
+-export([port_of/1, connect/1, handshake/3, handshake/4, send_name/2, flags_with_fragments/0]).
+-export([receive_packet/2, frame/1, frame/2, spawn_request/5]).
+-export([spawn_control/1, whole/1, whole/2, fragments/3, framed/1, next/2]).
 
 -define(FLAGS, 16#507474fbc).
+-define(FRAGMENTS, 16#800000).
+-define(FRAGMENT_BYTES, 65536).
+
+flags_with_fragments() -> ?FLAGS bor ?FRAGMENTS.
 
 port_of(Node) ->
     [Name, Host] = string:split(atom_to_list(Node), "@"),
@@ -17,15 +22,17 @@ connect(Node) ->
                                    [binary, {active, false}, {nodelay, true}]),
     Socket.
 
-send_name(Socket, Name) -> send_packet(Socket, name_message(Name)).
+send_name(Socket, Name) -> send_packet(Socket, name_message(Name, ?FLAGS)).
 
-name_message(Name) ->
+name_message(Name, Flags) ->
     Bytes = list_to_binary(Name),
-    <<"N", ?FLAGS:64, 1:32, (byte_size(Bytes)):16, Bytes/binary>>.
+    <<"N", Flags:64, 1:32, (byte_size(Bytes)):16, Bytes/binary>>.
 
 %% @doc The whole handshake; ok, or what came instead.
-handshake(Socket, Name, Cookie) ->
-    send_name(Socket, Name),
+handshake(Socket, Name, Cookie) -> handshake(Socket, Name, Cookie, ?FLAGS).
+
+handshake(Socket, Name, Cookie, Flags) ->
+    send_packet(Socket, name_message(Name, Flags)),
     case receive_packet(Socket, 5000) of
         {ok, <<"sok", _/binary>>} -> challenge(Socket, Cookie);
         Other -> {error, {status, Other}}
@@ -56,11 +63,53 @@ receive_packet(Socket, Timeout) ->
 frame(Control) -> with_length([$p, term_to_binary(Control)]).
 frame(Control, Payload) -> with_length([$p, term_to_binary(Control), term_to_binary(Payload)]).
 
-with_length(Data) ->
-    Bytes = iolist_to_binary(Data),
-    <<(byte_size(Bytes)):32, Bytes/binary>>.
+with_length(Data) -> framed(iolist_to_binary(Data)).
+
+framed(Bytes) -> <<(byte_size(Bytes)):32, Bytes/binary>>.
 
 %% @doc What erpc:call sends: its frame.
 spawn_request(From, Reference, Module, Function, Args) ->
     frame({29, Reference, From, From, {erpc, execute_call, 4}, [monitor]},
           [Reference, Module, Function, Args]).
+
+%% ---- With a distribution header, as where both sides have set FRAGMENTS ---------------------------
+
+spawn_control(Reference) -> {29, Reference, self(), self(), {erpc, execute_call, 4}, [monitor]}.
+
+whole(Control) -> with_length([131, $D, 0, bare(Control)]).
+whole(Control, Payload) -> with_length([131, $D, 0, bare(Control), bare(Payload)]).
+
+%% @doc The frames of a message in pieces, in order.
+fragments(Sequence, Control, Payload) ->
+    Pieces = pieces(<<(bare(Control))/binary, (bare(Payload))/binary>>),
+    Counted = lists:zip(lists:seq(length(Pieces), 1, -1), Pieces),
+    [{First, Content} | Rest] = Counted,
+    [framed(<<131, $E, Sequence:64, First:64, 0, Content/binary>>)
+     | [framed(<<131, $F, Sequence:64, Number:64, Piece/binary>>) || {Number, Piece} <- Rest]].
+
+pieces(<<Piece:?FRAGMENT_BYTES/binary, Rest/binary>>) when Rest =/= <<>> -> [Piece | pieces(Rest)];
+pieces(Last) -> [Last].
+
+bare(Term) ->
+    <<131, Bytes/binary>> = term_to_binary(Term),
+    Bytes.
+
+%% @doc The next frame that is no tick: {message, Control, Payload or none}, or
+%% {fragment, Sequence, Number} of a message in pieces.
+next(Socket, Timeout) ->
+    case gen_tcp:recv(Socket, 4, Timeout) of
+        {ok, <<0:32>>} -> next(Socket, Timeout);
+        {ok, <<Length:32>>} ->
+            {ok, Bytes} = gen_tcp:recv(Socket, Length, Timeout),
+            read(Bytes);
+        Error -> Error
+    end.
+
+read(<<131, $D, 0, Terms/binary>>) ->
+    {Control, Used} = binary_to_term(<<131, Terms/binary>>, [used]),
+    case binary:part(Terms, Used - 1, byte_size(Terms) - Used + 1) of
+        <<>> -> {message, Control, none};
+        Payload -> {message, Control, binary_to_term(<<131, Payload/binary>>)}
+    end;
+read(<<131, Tag, Sequence:64, Number:64, _/binary>>) when Tag =:= $E; Tag =:= $F ->
+    {fragment, Sequence, Number}.
