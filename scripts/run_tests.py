@@ -19,6 +19,7 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test-logs"
+CLIENTS = ROOT / ".deps" / "clients" / "bin" / "python"
 REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
 
 
@@ -80,6 +81,8 @@ def suites():
         ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("e2e", ["rebar3", "ct", "--dir", "test/e2e", "--logdir", "build/ct-e2e"], common_test),
+        ("clients", [str(CLIENTS), "-m", "unittest", "discover", "-s", "test/clients", "-p",
+                     "*_test.py"], unittest),
         ("dialyzer", ["rebar3", "dialyzer"], by_exit_code),
         ("clang-tidy", ["scripts/lint", "clang-tidy"], by_exit_code),
     ]

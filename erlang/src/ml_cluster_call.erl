@@ -153,17 +153,22 @@ load_of(#member{gauges = Gauges}) ->
 %% ---- One attempt ----
 
 %% Each hop passes on what is left of the time.
-arguments(#{args := Args, opts := Opts, wishes := Wishes}, Left, #member{opts = Named}) ->
+arguments(#{args := Args, opts := Opts} = Job, Left, #member{opts = Named}) ->
     case [Key || Key <- maps:keys(Opts), not is_named(Key, Named)] of
         [Key | _] ->
             {error, {option_not_taken, Key}};
         [] ->
-            Granted = maps:filter(
-                fun(Key, _) -> is_named(Key, Named) end,
-                Wishes#{timeout_ms => Left}
-            ),
+            Granted = maps:filter(fun(Key, _) -> is_named(Key, Named) end, wishes(Job, Left)),
             {ok, with_options(Args, maps:merge(Granted, Opts))}
     end.
+
+%% What a worker names are the options of these two: another function may take none.
+wishes(#{function := Function, wishes := Wishes}, Left) when
+    Function =:= encode; Function =:= predict
+->
+    Wishes#{timeout_ms => Left};
+wishes(_, _) ->
+    #{}.
 
 is_named(Key, Named) ->
     case ml_cluster_info:option_key(Key) of

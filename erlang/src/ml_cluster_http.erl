@@ -65,6 +65,10 @@ table() ->
         <<"/cluster">> => {ours, #{<<"GET">> => fun ml_cluster_http_status:cluster/1}},
         <<"/metrics">> => {ours, #{<<"GET">> => fun ml_cluster_http_status:metrics/1}},
         <<"/health">> => {tei, #{<<"GET">> => fun ml_cluster_http_status:health/1}},
+        <<"/info">> => {tei, #{<<"GET">> => fun ml_cluster_http_tei:info/1}},
+        <<"/embed">> => {tei, #{<<"POST">> => fun ml_cluster_http_tei:embed/1}},
+        <<"/tokenize">> => {tei, #{<<"POST">> => fun ml_cluster_http_tei:tokenize/1}},
+        <<"/openapi.json">> => {ours, #{<<"GET">> => fun ml_cluster_http_openapi:description/1}},
         <<"/v1/embeddings">> =>
             {openai, #{<<"POST">> => fun ml_cluster_http_openai:embeddings/1}},
         <<"/v1/models">> => {openai, #{<<"GET">> => fun ml_cluster_http_openai:models/1}},

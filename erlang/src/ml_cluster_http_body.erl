@@ -4,6 +4,9 @@
 
 -export([object/1, object/3, strings/2, model/1, options/1, json/2]).
 
+%% A day: what ml_cluster takes.
+-define(MAX_TIMEOUT, 86400000).
+
 %% @doc The body as a JSON object.
 -spec object(ml_cluster_http:request()) -> map().
 object(#{body := Body}) ->
@@ -51,12 +54,20 @@ model(_) -> <<"default">>.
 options(Request) -> maps:merge(timeout(Request), maps:with([trace], Request)).
 
 timeout(#{headers := #{<<"x-timeout-ms">> := Value}}) ->
-    case re:run(Value, "^[0-9]{1,8}\\z") of
-        {match, _} -> #{timeout_ms => binary_to_integer(Value)};
-        nomatch -> throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds">>}})
+    try binary_to_integer(Value) of
+        Milliseconds when Milliseconds >= 0, Milliseconds =< ?MAX_TIMEOUT, byte_size(Value) < 10 ->
+            #{timeout_ms => Milliseconds};
+        _ ->
+            bad_timeout()
+    catch
+        error:badarg -> bad_timeout()
     end;
 timeout(_) ->
     #{}.
+
+-spec bad_timeout() -> no_return().
+bad_timeout() ->
+    throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds, at most 86400000">>}}).
 
 %% @doc A JSON response.
 -spec json(100..599, ml_cluster_json:output()) -> ml_cluster_http:response().

@@ -11,17 +11,17 @@
 %% @doc The response for a reason.
 -spec response(dialect(), term()) -> ml_cluster_http:response().
 response(Dialect, Reason) ->
-    {Status, Word, Message} = describe(Reason),
-    Response = ml_cluster_http_body:json(
-        status(Dialect, Status), body(Dialect, Status, Word, Message, Reason)
-    ),
+    {Told, Word, Message} = describe(Reason),
+    Status = status(Dialect, Told, Word),
+    Response = ml_cluster_http_body:json(Status, body(Dialect, Status, Word, Message, Reason)),
     Response#{headers := maps:get(headers, Response) ++ headers(Reason)}.
 
 %% OpenAI's clients expect 400 for whatever is wrong with a field; those of
-%% text-embeddings-inference 424 for a device that fails, and 422 for a model that there is not.
-status(openai, 422) -> 400;
-status(tei, 500) -> 424;
-status(_, Status) -> Status.
+%% text-embeddings-inference 424 for a model that fails, and 422 for a text that is too long.
+status(openai, 422, _) -> 400;
+status(tei, 500, _) -> 424;
+status(tei, 413, <<"too_long">>) -> 422;
+status(_, Status, _) -> Status.
 
 body(ours, _, Word, Message, _) ->
     #{error => #{message => Message, reason => Word}};
@@ -41,7 +41,6 @@ tei_type(_, <<"empty">>) -> <<"empty">>;
 tei_type(424, _) -> <<"backend">>;
 tei_type(429, _) -> <<"overloaded">>;
 tei_type(Status, _) when Status >= 500 -> <<"unhealthy">>;
-tei_type(_, <<"too_long">>) -> <<"tokenizer">>;
 tei_type(_, _) -> <<"validation">>.
 
 openai_type(401) -> <<"authentication_error">>;

@@ -2,7 +2,7 @@
 %% worker of another version may say more or less than ours. Pure.
 -module(ml_cluster_info).
 
--export([check/1, opts/1, names_function/2, models/1, option_key/1]).
+-export([check/1, opts/1, names_function/2, models/1, default_model/1, option_key/1]).
 
 -define(API, 1).
 
@@ -44,6 +44,20 @@ aliases(Aliases) when is_map(Aliases) ->
     ]);
 aliases(_) ->
     #{}.
+
+%% @doc The default model, as far as the worker tells.
+-spec default_model(map()) ->
+    #{name := binary(), max_tokens := non_neg_integer(), numerics := binary(), _ => _}.
+default_model(#{model := #{default_model := Name, details := Details}}) when
+    is_binary(Name), is_list(Details)
+->
+    Known = [Model || #{name := N, max_tokens := _, numerics := _} = Model <- Details, N =:= Name],
+    hd(Known ++ [unknown(Name)]);
+default_model(Info) ->
+    #{loaded := Loaded} = models(Info),
+    unknown(hd(Loaded ++ [<<"default">>])).
+
+unknown(Name) -> #{name => Name, max_tokens => 0, numerics => <<"unknown">>}.
 
 %% @doc Options are atoms or binaries on either side; they are compared as binaries, so that a
 %% remote name never becomes an atom.

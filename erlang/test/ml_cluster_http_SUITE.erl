@@ -22,6 +22,11 @@ all() ->
         a_client_that_hangs_up_cancels,
         keys_guard_all_but_health,
         openai_clients_get_their_dialect,
+        tei_clients_get_their_dialect,
+        the_description_has_every_route,
+        ids_and_origins_come_back,
+        options_and_head,
+        a_compressed_body_is_refused,
         a_worker_without_formats_is_served,
         a_stream_answers_line_by_line,
         a_stream_is_a_conversation,
@@ -298,6 +303,93 @@ openai_clients_get_their_dialect(Config) ->
     ?assertEqual(
         [<<"all-MiniLM-L6-v2">>, <<"default">>], lists:sort([Id || #{<<"id">> := Id} <- Models])
     ).
+
+tei_clients_get_their_dialect(Config) ->
+    [Peer] = cluster(["w1"], [{limits, #{texts => 10, body_bytes => 10000}}], Config),
+    {200, [One]} = post("/embed", "{\"inputs\":\"a\",\"unknown\":1}"),
+    {200, [Again, _]} = post(
+        "/embed",
+        "{\"inputs\":[\"a\",\"b\"],\"truncate\":true,\"truncation_direction\":\"Left\","
+        "\"prompt_name\":null,\"normalize\":false,\"dimensions\":2}"
+    ),
+    same([vector(<<"a">>), vector(<<"a">>)], [One, Again]),
+    ?assertMatch(
+        {200, [[#{<<"id">> := $a, <<"text">> := _, <<"special">> := _}, #{<<"id">> := $b}], [_]]},
+        post("/tokenize", "{\"inputs\":[\"ab\",\"c\"]}")
+    ),
+    ?assertMatch(
+        {200, #{<<"model_id">> := <<"all-MiniLM-L6-v2">>, <<"max_input_length">> := 256,
+                <<"model_dtype">> := <<"float32">>,
+                <<"model_type">> := #{<<"embedding">> := #{<<"pooling">> := _}}}},
+        fetch("/info")
+    ),
+    [
+        ?assertEqual({Body, {Status, Type}}, {Body, tei_error(post("/embed", Body))})
+     || {Status, Type, Body} <- [
+            {400, <<"empty">>, "{\"inputs\":[]}"},
+            {400, <<"empty">>, "{\"inputs\":\"\"}"},
+            {400, <<"validation">>, "{"},
+            {413, <<"validation">>, ["{\"inputs\":[", lists:join(",", lists:duplicate(11, "\"a\"")), "]}"]},
+            {413, <<"validation">>, ["{\"inputs\":\"", lists:duplicate(20000, $a), "\"}"]},
+            {422, <<"validation">>, "{}"},
+            {422, <<"validation">>, "{\"inputs\":[[1,2]]}"},
+            {422, <<"validation">>, "{\"inputs\":\"a\",\"truncate\":\"yes\"}"},
+            {422, <<"validation">>, "{\"inputs\":\"a\",\"truncation_direction\":\"up\"}"},
+            {422, <<"validation">>, "{\"inputs\":\"a\",\"dimensions\":0}"},
+            {422, <<"validation">>, "{\"inputs\":\"a\",\"prompt_name\":7}"}
+        ]
+    ],
+    Failing = fun(Reason) ->
+        behave(Peer, {raise_in, encode, Reason}),
+        tei_error(post("/embed", "{\"inputs\":\"a\"}"))
+    end,
+    ?assertEqual({422, <<"validation">>}, Failing({too_long, 1, 600, 512})),
+    ?assertEqual({424, <<"backend">>}, Failing({model_failed, <<"m">>, <<"not finite">>})),
+    ?assertEqual({429, <<"overloaded">>}, Failing({overloaded, 100})).
+
+tei_error({Status, #{<<"error">> := Text, <<"error_type">> := Type}}) when is_binary(Text) ->
+    {Status, Type}.
+
+%% The pages are for people.
+the_description_has_every_route(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {200, #{<<"paths">> := Paths}} = fetch("/openapi.json"),
+    ?assertEqual([], maps:keys(Paths) -- ml_cluster_http:routes()),
+    Undescribed = ml_cluster_http:routes() -- maps:keys(Paths),
+    ?assertEqual([], [Path || Path <- Undescribed, not is_page(Path)]).
+
+is_page(Path) ->
+    {Status, Headers, _} = request("GET", binary_to_list(Path), [], ""),
+    {_, Type} = lists:keyfind(<<"content-type">>, 1, Headers),
+    Status =:= 200 andalso binary:match(Type, <<"json">>) =:= nomatch.
+
+ids_and_origins_come_back(Config) ->
+    _ = cluster(["w1"], [{http, #{port => 0, cors => ["https://a.example"]}}], Config),
+    Header = fun(Name, Headers) ->
+        {200, Answered, _} = request("GET", "/health", Headers, ""),
+        proplists:get_value(Name, Answered)
+    end,
+    ?assertEqual(<<"abc-1">>, Header(<<"x-request-id">>, [{"x-request-id", "abc-1"}])),
+    ?assertMatch(<<_:128>>, Header(<<"x-request-id">>, [{"x-request-id", "no blanks please"}])),
+    ?assertMatch(<<_:128>>, Header(<<"x-request-id">>, [])),
+    Allowed = <<"access-control-allow-origin">>,
+    ?assertEqual(<<"https://a.example">>, Header(Allowed, [{"origin", "https://a.example"}])),
+    ?assertEqual(undefined, Header(Allowed, [{"origin", "https://b.example"}])),
+    {204, Preflight, <<>>} = request("OPTIONS", "/infer", [{"origin", "https://a.example"}], ""),
+    ?assertMatch(<<"GET", _/binary>>, proplists:get_value(<<"access-control-allow-methods">>, Preflight)).
+
+options_and_head(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {204, Headers, <<>>} = request("OPTIONS", "/cluster", [], ""),
+    ?assertEqual(<<"GET, HEAD, OPTIONS">>, proplists:get_value(<<"allow">>, Headers)),
+    {200, Head, <<>>} = request("HEAD", "/health", [], ""),
+    ?assertNotEqual(<<"0">>, proplists:get_value(<<"content-length">>, Head)),
+    ?assertMatch({405, _, _}, request("DELETE", "/infer", [], "")).
+
+a_compressed_body_is_refused(Config) ->
+    _ = cluster(["w1"], [], Config),
+    Body = zlib:gzip("{\"texts\":[\"a\"]}"),
+    ?assertMatch({415, _}, post("/infer", [{"content-encoding", "gzip"}], Body)).
 
 a_worker_without_formats_is_served(Config) ->
     {Peer, Node} = ml_cluster_test_nodes:start("w1", ?config(double, Config)),
