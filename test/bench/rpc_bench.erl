@@ -41,10 +41,10 @@ start(Program, Model, Dtype, Name) ->
     {Node, (now_us() - Begun) div 1000}.
 
 await(Node) ->
-    case rpc:call(Node, ml_worker, encode, [[<<"the first answer">>]]) of
+    case rpc:call(Node, ml_worker, encode, [[<<"the first answer">>], default]) of
         #{embeddings := [_]} ->
             ok;
-        {badrpc, _} ->
+        {badrpc, nodedown} ->
             timer:sleep(5),
             await(Node)
     end.
@@ -87,7 +87,7 @@ sizes(Worker, Texts, Sizes) ->
 bulk(Worker, Texts, Count) ->
     Time = timed(fun() ->
         #{embeddings := All} = rpc:call(Worker, ml_worker, encode, [
-            some(Texts, 0, Count), #{format => binary, priority => bulk}
+            some(Texts, 0, Count), default, #{format => binary}
         ]),
         Count = length(All)
     end),
@@ -128,7 +128,7 @@ workers(Program, Model, Dtype, First, Texts) ->
 %% ---- Helpers ------------------------------------------------------------------------------------
 
 call(Worker, Texts) ->
-    #{embeddings := Vectors} = rpc:call(Worker, ml_worker, encode, [Texts, #{format => binary}]),
+    #{embeddings := Vectors} = rpc:call(Worker, ml_worker, encode, [Texts, default, #{format => binary}]),
     Vectors.
 
 text(Texts, I) -> element(1 + I rem tuple_size(Texts), Texts).
