@@ -11,8 +11,9 @@ start_link(Config) -> supervisor:start_link({local, ?MODULE}, ?MODULE, Config).
 
 -spec init(ml_cluster_config:config()) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Config) ->
-    %% Here, so that it outlives every process below.
+    %% Here, so that they outlive every process below.
     ok = ml_cluster_table:new(),
+    ok = ml_cluster_histogram:new(),
     Core = #{
         id => ml_cluster_core_sup,
         start => {ml_cluster_core_sup, start_link, [Config]},
