@@ -21,7 +21,7 @@ using Ids = std::vector<std::int32_t>;
 fs::path model_path() {
   const char* set = std::getenv("ML_WORKER_TEST_MODEL");
   if (set != nullptr) return set;
-  return fs::path(__FILE__).parent_path() / "../../../models/all-MiniLM-L6-v2";
+  return fs::path(ML_WORKER_SOURCE_DIR) / "models/all-MiniLM-L6-v2";
 }
 
 Encoder& encoder() {
