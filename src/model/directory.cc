@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <string_view>
 #include <utility>
 
-#include "json/json_file.h"
 #include "ml_worker/startup_error.h"
-#include "model/modules.h"
+#include "model/weights.h"
 
 namespace ml_worker {
 namespace {
@@ -17,7 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
-constexpr std::int64_t kMaxSize = std::int64_t{1} << 24;
 
 JsonObject read_optional(const fs::path& path) {
   if (!fs::exists(path)) return {nlohmann::json::object(), path.string()};
@@ -29,67 +28,47 @@ void require_text(const JsonObject& config, const std::string& key, const std::s
   if (value != wanted) config.fail(fmt::format("{} '{}' is not supported", key, value));
 }
 
-void refuse_flag(const JsonObject& config, const std::string& key) {
-  if (config.flag(key, false)) config.fail(key + " is not supported");
-}
-
-BertConfig read_bert_config(const JsonObject& json) {
-  if (!json.has("model_type")) json.fail("'model_type' is missing");
-  require_text(json, "model_type", "bert");
-  require_text(json, "hidden_act", "gelu");
-  require_text(json, "position_embedding_type", "absolute");
-  refuse_flag(json, "is_decoder");
-  refuse_flag(json, "add_cross_attention");
-  BertConfig config;
-  config.vocabulary = json.integer("vocab_size", 1, kMaxSize);
-  config.hidden = json.integer("hidden_size", 1, 1 << 16);
-  config.layers = json.integer("num_hidden_layers", 1, 1024);
-  config.heads = json.integer("num_attention_heads", 1, 1024);
-  config.intermediate = json.integer("intermediate_size", 1, 1 << 20);
-  config.positions = json.integer("max_position_embeddings", 2, kMaxSize);
-  config.token_types = json.integer("type_vocab_size", 1, kMaxSize, 2);
-  config.layer_norm_epsilon = json.number("layer_norm_eps", 1e-12);
-  if (config.hidden % config.heads != 0) {
-    json.fail("num_attention_heads does not divide hidden_size");
-  }
-  return config;
-}
-
 bool is_nothing(const nlohmann::json& value) {
   return value.is_null() || value == false || value.empty();
 }
 
-/// sentence_bert_config.json: fields that would change a vector and are not known are refused.
-void check_transformer_options(const JsonObject& options) {
-  static constexpr std::array<std::string_view, 5> kKnown = {"max_seq_length", "transformer_task",
-                                                             "modality_config",
-                                                             "module_output_name", "unpad_inputs"};
-  require_text(options, "transformer_task", "feature-extraction");
-  require_text(options, "module_output_name", "token_embeddings");
+/// sentence_bert_config.json, or one of its older names; an empty one does not count.
+fs::path options_file(const fs::path& folder) {
+  static constexpr std::array<const char*, 7> kNames = {
+      "sentence_bert_config.json",       "sentence_roberta_config.json",
+      "sentence_distilbert_config.json", "sentence_camembert_config.json",
+      "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
+      "sentence_xlnet_config.json"};
+  for (const char* name : kNames) {
+    if (fs::exists(folder / name) && !read_optional(folder / name).json().empty()) return name;
+  }
+  return kNames.front();
+}
+
+/// Fields that would change a vector and are not known are refused.
+void check_transformer_options(const JsonObject& options, bool classifies) {
+  static constexpr std::array<std::string_view, 6> kKnown = {
+      "max_seq_length",     "transformer_task", "modality_config",
+      "module_output_name", "unpad_inputs",     "do_lower_case"};
+  require_text(options, "transformer_task",
+               classifies ? "sequence-classification" : "feature-extraction");
+  require_text(options, "module_output_name", classifies ? "scores" : "token_embeddings");
   for (const auto& [key, value] : options.json().items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) != kKnown.end() || is_nothing(value)) continue;
     options.fail(fmt::format("'{}': {} is not supported", key, value.dump()));
   }
 }
 
-/// A prompt that is put before every text unasked.
-void check_default_prompt(const JsonObject& config) {
-  const std::string name = config.text("default_prompt_name", "");
-  if (!name.empty()) config.fail("default_prompt_name '" + name + "' is not supported");
-  require_text(config, "model_type", "SentenceTransformer");
-}
-
 /// As sentence-transformers 6.2 has it (base/modules/transformer.py): max_seq_length if it is
 /// there, else the tokenizer's model_max_length; never more than there are positions.
 std::size_t max_tokens_of(const JsonObject& options, const JsonObject& tokenizer,
-                          const BertConfig& config) {
-  const auto positions = config.positions;
+                          std::size_t positions) {
   const auto configured = options.integer("max_seq_length", 2, INT64_MAX, 0);
-  if (configured != 0) return static_cast<std::size_t>(std::min(configured, positions));
+  if (configured != 0) return std::min(static_cast<std::size_t>(configured), positions);
   // Written as 1e30 where there is no limit.
   const double limit = tokenizer.number("model_max_length", 1e30);
   if (!(limit >= 2)) tokenizer.fail("'model_max_length': expected at least 2");
-  if (limit >= static_cast<double>(positions)) return static_cast<std::size_t>(positions);
+  if (limit >= static_cast<double>(positions)) return positions;
   return static_cast<std::size_t>(limit);
 }
 
@@ -100,37 +79,115 @@ TruncationSide truncation_side_of(const JsonObject& tokenizer) {
   tokenizer.fail("truncation_side '" + side + "' is not supported");
 }
 
-void check_weights(const fs::path& folder) {
-  if (fs::exists(folder / "model.safetensors")) return;
-  std::string hint;
-  if (fs::exists(folder / "model.safetensors.index.json")) {
-    hint = "; weights in several files are not supported";
-  } else if (fs::exists(folder / "pytorch_model.bin")) {
-    hint = "; pytorch_model.bin is never read, it may hold code";
+/// Without modules.json: a checkpoint that transformers saved of …ForSequenceClassification.
+bool is_classifier(const JsonObject& config) {
+  if (!config.has("architectures")) return false;
+  const auto& names = config.json()["architectures"];
+  if (!names.is_array()) config.fail("'architectures': expected an array of names");
+  return std::any_of(names.begin(), names.end(), [](const auto& name) {
+    return name.is_string() &&
+           name.template get<std::string>().ends_with("ForSequenceClassification");
+  });
+}
+
+/// Where a model may name the activation of its scores; a class that is not PyTorch's does not
+/// count in sentence-transformers.
+std::string score_activation_name(const JsonObject& config, const JsonObject& sentence) {
+  std::vector<std::string> names = {sentence.text("activation_fn", "")};
+  if (config.has("sentence_transformers")) {
+    names.push_back(config.object("sentence_transformers").text("activation_fn", ""));
   }
-  throw StartupError(ExitCode::model,
-                     (folder / "model.safetensors").string() + ": no such file" + hint);
+  names.push_back(config.text("sbert_ce_default_activation_function", ""));
+  const auto found = std::find_if(names.begin(), names.end(),
+                                  [](const auto& name) { return name.starts_with("torch."); });
+  return found == names.end() ? "" : *found;
+}
+
+Activation read_score_activation(const JsonObject& config, const JsonObject& sentence,
+                                 std::size_t labels) {
+  const std::string name = score_activation_name(config, sentence);
+  if (name.empty()) return labels == 1 ? Activation::sigmoid : Activation::identity;
+  const auto activation = activation_of_torch(name);
+  if (!activation) config.fail("activation_fn '" + name + "' is not supported");
+  return *activation;
 }
 
 /// Files of the folder that decide a vector.
 void add_transformer_files(const fs::path& directory, const fs::path& folder,
                            std::vector<fs::path>& files) {
-  const bool has_json = fs::exists(directory / folder / "tokenizer.json");
-  for (const char* name : {"config.json", "model.safetensors", "sentence_bert_config.json",
-                           "tokenizer_config.json", has_json ? "tokenizer.json" : "vocab.txt"}) {
+  const auto add = [&](const std::string& name) {
     if (fs::exists(directory / folder / name)) files.push_back(folder / name);
-  }
-  if (fs::exists(directory / "config_sentence_transformers.json")) {
-    files.emplace_back("config_sentence_transformers.json");
+  };
+  for (const auto& name : weight_files(directory / folder)) add(name);
+  add("config.json");
+  add("tokenizer_config.json");
+  if (fs::exists(directory / folder / "tokenizer.json")) return add("tokenizer.json");
+  for (const char* name : {"sentencepiece.bpe.model", "vocab.json", "merges.txt", "vocab.txt"}) {
+    add(name);
   }
 }
 
-void check_pooled_size(const fs::path& directory, const ModuleChain& chain,
-                       const BertConfig& config) {
-  if (chain.pooled_size == 0 || chain.pooled_size == config.hidden) return;
-  throw StartupError(ExitCode::model,
-                     fmt::format("{}: pooling expects vectors of {}, the transformer gives {}",
-                                 directory.string(), chain.pooled_size, config.hidden));
+void check_sizes(const fs::path& directory, const ModuleChain& chain,
+                 const TransformerConfig& config) {
+  const auto refuse = [&](const std::string& what, std::int64_t expected, std::int64_t got) {
+    throw StartupError(ExitCode::model, fmt::format("{}: {} expects vectors of {}, gets {}",
+                                                    directory.string(), what, expected, got));
+  };
+  if (chain.pooled_size != 0 && chain.pooled_size != config.hidden) {
+    refuse("pooling", chain.pooled_size, config.hidden);
+  }
+  std::int64_t size = config.hidden * static_cast<std::int64_t>(chain.pooling.size());
+  for (const VectorModule& module : chain.after) {
+    if (module.kind == VectorModule::Kind::normalize) continue;
+    if (module.in != size) refuse("module '" + module.folder.string() + "'", module.in, size);
+    size = module.out;
+  }
+}
+
+/// What stands beside modules.json; without it sentence-transformers reads none of this.
+struct SentenceFiles {
+  JsonObject options;   ///< sentence_bert_config.json
+  JsonObject sentence;  ///< config_sentence_transformers.json
+};
+
+SentenceFiles read_sentence_files(const fs::path& directory, ModuleChain& chain) {
+  const fs::path sentence = "config_sentence_transformers.json";
+  if (!fs::exists(directory / "modules.json")) {
+    return {{nlohmann::json::object(), directory.string()},
+            {nlohmann::json::object(), directory.string()}};
+  }
+  const fs::path options = chain.transformer / options_file(directory / chain.transformer);
+  for (const fs::path& file : {options, sentence}) {
+    if (fs::exists(directory / file)) chain.files.push_back(file);
+  }
+  return {read_optional(directory / options), read_optional(directory / sentence)};
+}
+
+}  // namespace
+
+std::size_t ModelDirectory::dimensions() const {
+  if (modules.classifies) return config.labels.size();
+  for (auto module = modules.after.rbegin(); module != modules.after.rend(); ++module) {
+    if (module->out != 0) return static_cast<std::size_t>(module->out);
+  }
+  return static_cast<std::size_t>(config.hidden) * modules.pooling.size();
+}
+
+namespace {
+
+/// Which kind of model it is, and that its files agree on it.
+void settle_task(const fs::path& directory, const JsonObject& config, const SentenceFiles& files,
+                 ModuleChain& chain) {
+  if (!fs::exists(directory / "modules.json")) {
+    chain.classifies = is_classifier(config);
+    return;
+  }
+  const std::string kind = files.sentence.text("model_type", "SentenceTransformer");
+  if (kind != (chain.classifies ? "CrossEncoder" : "SentenceTransformer")) {
+    files.sentence.fail(
+        fmt::format("model_type '{}' is not supported with these modules.json", kind));
+  }
+  check_transformer_options(files.options, chain.classifies);
 }
 
 }  // namespace
@@ -139,23 +196,27 @@ ModelDirectory read_model_directory(const fs::path& directory) {
   if (!fs::is_directory(directory)) {
     throw StartupError(ExitCode::model, directory.string() + ": no such model directory");
   }
-  ModuleChain chain = read_modules(directory);
-  const fs::path folder = chain.transformer.empty() ? directory : directory / chain.transformer;
-  const JsonObject options = read_optional(folder / "sentence_bert_config.json");
-  const JsonObject tokenizer = read_optional(folder / "tokenizer_config.json");
-  check_transformer_options(options);
-  check_default_prompt(read_optional(directory / "config_sentence_transformers.json"));
-  check_weights(folder);
-
   ModelDirectory result;
-  result.transformer = folder;
-  result.config = read_bert_config(read_json_object(folder / "config.json", kMaxConfigBytes));
-  check_pooled_size(directory, chain, result.config);
-  result.max_tokens = max_tokens_of(options, tokenizer, result.config);
+  ModuleChain& chain = result.modules;
+  chain = read_modules(directory);
+  result.transformer = chain.transformer.empty() ? directory : directory / chain.transformer;
+  const JsonObject config = read_json_object(result.transformer / "config.json", kMaxConfigBytes);
+  const JsonObject tokenizer = read_optional(result.transformer / "tokenizer_config.json");
+  const SentenceFiles files = read_sentence_files(directory, chain);
+  settle_task(directory, config, files, chain);
+
+  result.config = read_transformer_config(config);
+  result.max_tokens = max_tokens_of(files.options, tokenizer, result.config.max_tokens());
   result.truncation_side = truncation_side_of(tokenizer);
-  result.pooling = std::move(chain.pooling);
-  result.normalizes = chain.normalizes;
-  result.files = std::move(chain.files);
+  result.lower_case = files.options.flag("do_lower_case", false);
+  result.prompts = read_prompts(files.sentence);
+  if (chain.classifies) {
+    result.score_activation =
+        read_score_activation(config, files.sentence, result.config.labels.size());
+    chain.pooling = {result.config.head_pooling};
+  }
+  check_sizes(directory, chain, result.config);
+  result.files = chain.files;
   add_transformer_files(directory, chain.transformer, result.files);
   return result;
 }

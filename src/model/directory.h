@@ -5,36 +5,31 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <vector>
 
 #include "ml_worker/tokenizer.h"
-#include "model/pooling.h"
+#include "model/activation.h"
+#include "model/architecture.h"
+#include "model/modules.h"
+#include "model/prompts.h"
 
 namespace ml_worker {
 
-/// config.json of a BERT model.
-struct BertConfig {
-  std::int64_t vocabulary = 0;
-  std::int64_t hidden = 0;
-  std::int64_t layers = 0;
-  std::int64_t heads = 0;
-  std::int64_t intermediate = 0;
-  std::int64_t positions = 0;
-  std::int64_t token_types = 0;
-  double layer_norm_epsilon = 1e-12;
-};
-
 struct ModelDirectory {
   std::filesystem::path transformer;  ///< folder of weights, config.json and tokenizer
-  BertConfig config;
+  TransformerConfig config;
+  ModuleChain modules;
   std::size_t max_tokens = 0;  ///< special tokens counted
   TruncationSide truncation_side = TruncationSide::right;
-  std::vector<PoolingMode> pooling;  ///< results are put one after another; at least one
-  bool normalizes = false;           ///< the last module is Normalize
+  bool lower_case = false;  ///< the text is lower-cased before anything else
+  Prompts prompts;
+  Activation score_activation = Activation::identity;  ///< of a classification model
   /// Every file that decides a vector, weights too; relative to the directory.
   std::vector<std::filesystem::path> files;
+
+  /// Length of what forward() gives for a text.
+  std::size_t dimensions() const;
 };
 
 /// Throws StartupError(ExitCode::model) that names the file and what is wrong or not supported.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "json/json_file.h"
+#include "model/weights.h"
 
 namespace ml_worker {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
+constexpr std::int64_t kMaxFeatures = 1 << 20;
 
 /// "Pooling" of `sentence_transformers.models.Pooling` and of its later, longer names.
 std::string module_kind(const JsonObject& module) {
@@ -74,6 +76,43 @@ std::vector<PoolingMode> flagged_modes(const JsonObject& config) {
   return modes.empty() ? std::vector{PoolingMode::mean} : modes;
 }
 
+/// A module that works on anything but the text's vector would change what comes out.
+void require_names(const JsonObject& config, std::string_view output) {
+  const std::string input = config.text("module_input_name", "sentence_embedding");
+  if (input != "sentence_embedding") {
+    config.fail("module_input_name '" + input + "' is not supported");
+  }
+  const std::string name = config.text("module_output_name", input);
+  if (name != input && name != output) {
+    config.fail("module_output_name '" + name + "' is not supported");
+  }
+}
+
+/// A class that is not PyTorch's becomes Tanh in sentence-transformers, with a warning; here it is
+/// refused.
+Activation read_dense_activation(const JsonObject& config) {
+  const std::string name = config.text("activation_function", "torch.nn.modules.activation.Tanh");
+  const auto activation = activation_of_torch(name);
+  if (!activation) config.fail("activation_function '" + name + "' is not supported");
+  return *activation;
+}
+
+VectorModule read_dense(const JsonObject& config, const fs::path& folder) {
+  require_names(config, "scores");
+  VectorModule module{.kind = VectorModule::Kind::dense, .folder = folder};
+  module.in = config.integer("in_features", 1, kMaxFeatures);
+  module.out = config.integer("out_features", 1, kMaxFeatures);
+  module.bias = config.flag("bias", true);
+  module.residual = config.flag("use_residual", false);
+  module.activation = read_dense_activation(config);
+  return module;
+}
+
+VectorModule read_layer_norm(const JsonObject& config, const fs::path& folder) {
+  const auto size = config.integer("dimension", 1, kMaxFeatures);
+  return {.kind = VectorModule::Kind::layer_norm, .folder = folder, .in = size, .out = size};
+}
+
 class ChainReader {
  public:
   explicit ChainReader(const fs::path& directory) : directory_(directory) {}
@@ -81,7 +120,12 @@ class ChainReader {
   ModuleChain read() {
     const JsonObject modules({{"modules", parse()}}, (directory_ / "modules.json").string());
     for (const JsonObject& module : modules.objects("modules")) add(module);
-    if (step_ < 2) modules.fail("expected Transformer, Pooling and perhaps Normalize");
+    if (!has_transformer_) modules.fail("expected a Transformer, got none");
+    chain_.classifies = chain_.pooling.empty();
+    if (!chain_.after.empty() && chain_.after.back().kind == VectorModule::Kind::normalize) {
+      chain_.after.pop_back();
+      chain_.normalizes = true;
+    }
     return std::move(chain_);
   }
 
@@ -100,40 +144,49 @@ class ChainReader {
   void add(const JsonObject& module) {
     const std::string kind = module_kind(module);
     const fs::path path = module_path(module);
-    if (kind == "Transformer" && step_ == 0) {
+    const bool pooled = !chain_.pooling.empty();
+    if (kind == "Transformer" && !has_transformer_) {
       chain_.transformer = path;
-    } else if (kind == "Pooling" && step_ == 1) {
+      has_transformer_ = true;
+    } else if (kind == "Pooling" && has_transformer_ && !pooled) {
       add_pooling(read_config(path));
-    } else if (kind == "Normalize" && step_ == 2) {
+    } else if (kind == "Dense" && pooled) {
+      add_with_weights(read_dense(read_config(path), path));
+    } else if (kind == "LayerNorm" && pooled) {
+      add_with_weights(read_layer_norm(read_config(path), path));
+    } else if (kind == "Normalize" && pooled) {
       add_normalize(path);
-    } else {
+    } else if (kind != "Dropout" || !pooled) {  // which does nothing but in training
       module.fail("module '" + module.text("type") + "' is not supported at this place");
     }
-    ++step_;
+  }
+
+  void add_with_weights(VectorModule module) {
+    for (const auto& name : weight_files(directory_ / module.folder)) {
+      chain_.files.push_back(module.folder / name);
+    }
+    chain_.after.push_back(std::move(module));
   }
 
   void add_pooling(const JsonObject& config) {
     chain_.pooling = config.has("pooling_mode") ? named_modes(config) : flagged_modes(config);
+    chain_.pools_prompt = config.flag("include_prompt", true);
     const std::string size =
         config.has("embedding_dimension") ? "embedding_dimension" : "word_embedding_dimension";
-    chain_.pooled_size = config.integer(size, 1, 1 << 20, 0);
+    chain_.pooled_size = config.integer(size, 1, kMaxFeatures, 0);
   }
 
   void add_normalize(const fs::path& path) {
-    chain_.normalizes = true;
+    chain_.after.push_back({.kind = VectorModule::Kind::normalize, .folder = path});
     // The hub's shape has no configuration for it, and often not even the folder.
-    if (!fs::exists(directory_ / path / "config.json")) return;
-    const JsonObject config = read_config(path);
-    for (const char* key : {"module_input_name", "module_output_name"}) {
-      const std::string name = config.text(key, "sentence_embedding");
-      if (name != "sentence_embedding")
-        config.fail(std::string(key) + " '" + name + "' is not supported");
+    if (fs::exists(directory_ / path / "config.json")) {
+      require_names(read_config(path), "sentence_embedding");
     }
   }
 
   const fs::path& directory_;
   ModuleChain chain_;
-  int step_ = 0;
+  bool has_transformer_ = false;
 };
 
 }  // namespace

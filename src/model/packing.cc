@@ -24,4 +24,22 @@ Packing pack(std::span<const std::size_t> lengths) {
   return packing;
 }
 
+PackedTokens pack_tokens(std::span<const EncoderInput> inputs) {
+  std::vector<std::size_t> lengths(inputs.size());
+  std::transform(inputs.begin(), inputs.end(), lengths.begin(),
+                 [](const EncoderInput& input) { return input.ids.size(); });
+  PackedTokens packed;
+  packed.packing = pack(lengths);
+  packed.ids.reserve(packed.packing.tokens);
+  packed.types.reserve(packed.packing.tokens);
+  for (const std::size_t text : packed.packing.order) {
+    const EncoderInput& input = inputs[text];
+    const std::size_t first = input.second_start == 0 ? input.ids.size() : input.second_start;
+    packed.ids.insert(packed.ids.end(), input.ids.begin(), input.ids.end());
+    packed.types.insert(packed.types.end(), first, 0);
+    packed.types.insert(packed.types.end(), input.ids.size() - first, 1);
+  }
+  return packed;
+}
+
 }  // namespace ml_worker

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
+
+#include "ml_worker/encoder.h"
 
 namespace ml_worker {
 
@@ -23,5 +26,15 @@ struct Packing {
 
 /// REQUIRES: every length ≥ 1.
 Packing pack(std::span<const std::size_t> lengths);
+
+/// Texts as the transformer takes them, a row per token.
+struct PackedTokens {
+  Packing packing;
+  std::vector<std::int32_t> ids;
+  std::vector<std::int32_t> types;  ///< token types
+};
+
+/// REQUIRES: no input is empty.
+PackedTokens pack_tokens(std::span<const EncoderInput> inputs);
 
 }  // namespace ml_worker

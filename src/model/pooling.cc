@@ -3,54 +3,74 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace ml_worker {
 namespace {
 
-void pool_max(std::span<const float> tokens, std::span<float> out) {
-  const std::size_t hidden = out.size();
-  std::copy_n(tokens.begin(), hidden, out.begin());
-  for (std::size_t row = hidden; row < tokens.size(); row += hidden) {
+/// A text's tokens, those left out included.
+struct Rows {
+  std::span<const float> values;
+  std::size_t hidden;
+  std::size_t first;  ///< that is pooled
+
+  std::size_t count() const { return values.size() / hidden; }
+  const float* row(std::size_t i) const { return values.data() + i * hidden; }
+};
+
+void pool_max(const Rows& rows, std::span<float> out) {
+  std::fill(out.begin(), out.end(), -std::numeric_limits<float>::infinity());
+  for (std::size_t row = rows.first; row < rows.count(); ++row) {
     // NaN must come out as NaN, for the caller to refuse.
-    for (std::size_t i = 0; i < hidden; ++i) {
-      const float value = tokens[row + i];
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const float value = rows.row(row)[i];
       if (value > out[i] || std::isnan(value)) out[i] = value;
     }
   }
 }
 
-/// Σ weight(t) · token(t), divided by `divisor`; weight(t) is 1 or, if `weighted`, t from 1.
-void pool_sum(std::span<const float> tokens, bool weighted, float divisor, std::span<float> out) {
-  const std::size_t hidden = out.size();
+/// Σ weight(t) · token(t); weight(t) is 1 or, if `weighted`, the token's place in the text from 1.
+/// Returns the sum of the weights.
+float pool_sum(const Rows& rows, bool weighted, std::span<float> out) {
   std::fill(out.begin(), out.end(), 0.0F);
-  float weight = 1.0F;
-  for (std::size_t row = 0; row < tokens.size(); row += hidden) {
-    const float* token = tokens.data() + row;
-    for (std::size_t i = 0; i < hidden; ++i) out[i] += weight * token[i];
-    if (weighted) weight += 1.0F;
+  float total = 0.0F;
+  for (std::size_t row = rows.first; row < rows.count(); ++row) {
+    const float weight = weighted ? static_cast<float>(row + 1) : 1.0F;
+    const float* token = rows.row(row);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += weight * token[i];
+    total += weight;
   }
-  for (float& value : out) value /= divisor;
+  return total;
 }
 
-void pool_one(PoolingMode mode, std::span<const float> tokens, std::span<float> out) {
-  const std::size_t tokens_in_text = tokens.size() / out.size();
-  const auto length = static_cast<float>(tokens_in_text);
+void divide(std::span<float> out, float divisor) {
+  for (float& value : out) value /= std::max(divisor, 1e-9F);
+}
+
+void pool_last(const Rows& rows, std::span<float> out) {
+  if (rows.first < rows.count()) {
+    std::copy_n(rows.row(rows.count() - 1), out.size(), out.begin());
+  } else {
+    std::fill(out.begin(), out.end(), 0.0F);
+  }
+}
+
+void pool_one(PoolingMode mode, const Rows& rows, std::span<float> out) {
   switch (mode) {
     case PoolingMode::cls:
-      std::copy_n(tokens.begin(), out.size(), out.begin());
+      std::copy_n(rows.row(rows.first < rows.count() ? rows.first : 0), out.size(), out.begin());
       return;
     case PoolingMode::last_token:
-      std::copy(tokens.end() - static_cast<std::ptrdiff_t>(out.size()), tokens.end(), out.begin());
-      return;
+      return pool_last(rows, out);
     case PoolingMode::max:
-      return pool_max(tokens, out);
+      return pool_max(rows, out);
     case PoolingMode::mean:
-      return pool_sum(tokens, false, length, out);
+      return divide(out, pool_sum(rows, false, out));
     case PoolingMode::mean_sqrt_len:
-      return pool_sum(tokens, false, std::sqrt(length), out);
+      return divide(out, std::sqrt(pool_sum(rows, false, out)));
     case PoolingMode::weighted_mean:
-      return pool_sum(tokens, true, length * (length + 1.0F) / 2.0F, out);
+      return divide(out, pool_sum(rows, true, out));
   }
 }
 
@@ -71,9 +91,10 @@ std::optional<PoolingMode> parse_pooling_mode(std::string_view name) {
 }
 
 void pool(std::span<const PoolingMode> modes, std::span<const float> tokens, std::size_t hidden,
-          std::span<float> vector) {
+          std::size_t unpooled, std::span<float> vector) {
+  const Rows rows{tokens, hidden, unpooled};
   for (std::size_t i = 0; i < modes.size(); ++i) {
-    pool_one(modes[i], tokens, vector.subspan(i * hidden, hidden));
+    pool_one(modes[i], rows, vector.subspan(i * hidden, hidden));
   }
 }
 

@@ -203,6 +203,12 @@ Safetensors::Safetensors(const std::filesystem::path& path)
       file_(std::make_shared<MappedFile>(path)),
       tensors_(parse_safetensors(file_->bytes(), where_)) {}
 
+std::vector<std::string> Safetensors::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors_) names.push_back(name);
+  return names;
+}
+
 std::shared_ptr<const float> Safetensors::floats(const std::string& name,
                                                  std::span<const std::int64_t> shape) const {
   const auto found = tensors_.find(name);

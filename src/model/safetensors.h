@@ -50,6 +50,7 @@ class Safetensors {
   explicit Safetensors(const std::filesystem::path& path);
 
   bool has(const std::string& name) const { return tensors_.contains(name); }
+  std::vector<std::string> names() const;
   /// The elements as float32: a view of the file where they are, else a converted copy, which the
   /// result owns. Throws StartupError(ExitCode::model) if there is no such tensor, or of another
   /// shape or of a type that is not a floating-point one.

@@ -84,8 +84,8 @@ TEST_CASE("the hub's shape is read") {
   const TemporaryDirectory directory;
   write_hub_shape(directory);
   const ModelDirectory model = read_model_directory(directory.path());
-  CHECK(model.pooling == std::vector{PoolingMode::max, PoolingMode::mean});
-  CHECK(model.normalizes);
+  CHECK(model.modules.pooling == std::vector{PoolingMode::max, PoolingMode::mean});
+  CHECK(model.modules.normalizes);
   CHECK(model.max_tokens == 32);  // max_seq_length goes before model_max_length
   CHECK(model.truncation_side == TruncationSide::right);
   CHECK(model.config.hidden == 12);
@@ -97,20 +97,22 @@ TEST_CASE("the shape that sentence-transformers saves is read") {
   const TemporaryDirectory directory;
   write_saved_shape(directory);
   const ModelDirectory model = read_model_directory(directory.path());
-  CHECK(model.pooling == std::vector{PoolingMode::mean});
-  CHECK(model.normalizes);
+  CHECK(model.modules.pooling == std::vector{PoolingMode::mean});
+  CHECK(model.modules.normalizes);
   CHECK(model.max_tokens == 48);
   CHECK(model.truncation_side == TruncationSide::left);
   CHECK(model.files.size() == 9);
 }
 
-TEST_CASE("without modules.json it is mean pooling and no Normalize") {
+TEST_CASE(
+    "without modules.json it is mean pooling and no Normalize, as sentence-transformers does") {
   const TemporaryDirectory directory;
   write_transformer(directory);
+  directory.write("sentence_bert_config.json", R"({"max_seq_length": 32})");
   const ModelDirectory model = read_model_directory(directory.path());
-  CHECK(model.pooling == std::vector{PoolingMode::mean});
-  CHECK_FALSE(model.normalizes);
-  CHECK(model.max_tokens == 64);  // as many as there are positions
+  CHECK(model.modules.pooling == std::vector{PoolingMode::mean});
+  CHECK_FALSE(model.modules.normalizes);
+  CHECK(model.max_tokens == 64);  // as many as there are positions: the file is not read
 }
 
 TEST_CASE("no text may be longer than there are positions") {
@@ -133,7 +135,7 @@ TEST_CASE("configurations that are not supported are refused by name") {
   };
   CHECK_THAT(refused_with("model_type", "gpt2"), Contains("model_type 'gpt2' is not supported"));
   config = config_json();
-  CHECK_THAT(refused_with("hidden_act", "relu"), Contains("hidden_act 'relu'"));
+  CHECK_THAT(refused_with("hidden_act", "quick_gelu"), Contains("hidden_act 'quick_gelu'"));
   config = config_json();
   CHECK_THAT(refused_with("position_embedding_type", "relative_key"), Contains("'relative_key'"));
   config = config_json();
@@ -148,6 +150,8 @@ TEST_CASE("configurations that are not supported are refused by name") {
   CHECK_THAT(refused_with("vocab_size", 18446744073709551615ULL), Contains("'vocab_size'"));
   config = config_json();
   CHECK_THAT(refused_with("model_type", nullptr), Contains("'model_type' is missing"));
+  config = config_json();
+  CHECK_THAT(refused_with("relative_attention_num_buckets", 64), Contains("buckets 64"));
 }
 
 TEST_CASE("modules that are not supported are refused by name") {
@@ -160,16 +164,19 @@ TEST_CASE("modules that are not supported are refused by name") {
   };
   const auto transformer = module(prefix + "Transformer", "");
   const auto pooling = module(prefix + "Pooling", "1_Pooling");
-  CHECK_THAT(refused({transformer, pooling, module(prefix + "Dense", "2_Dense")}),
-             Contains("Dense' is not supported"));
+  CHECK_THAT(refused({transformer, pooling, module(prefix + "LSTM", "2_LSTM")}),
+             Contains("LSTM' is not supported"));
+  CHECK_THAT(refused({transformer, module(prefix + "Dense", "2_Dense"), pooling}),
+             Contains("Dense' is not supported at this place"));
   CHECK_THAT(refused({transformer, module("my_code.Pooling", "1_Pooling")}),
              Contains("'my_code.Pooling' is not supported"));
   CHECK_THAT(refused({transformer, module(prefix + "Pooling", "../1_Pooling")}),
              Contains("leads out of the model directory"));
   CHECK_THAT(refused({transformer, module(prefix + "Pooling", "/etc")}), Contains("leads out"));
   CHECK_THAT(refused({pooling, transformer}), Contains("at this place"));
+  CHECK_THAT(refused(nlohmann::json::array()), Contains("expected a Transformer"));
   CHECK_THAT(refused(nlohmann::json::array({transformer})),
-             Contains("expected Transformer, Pooling"));
+             Contains("model_type 'SentenceTransformer' is not supported"));
   CHECK_THAT(refused(nlohmann::json::object()), Contains("expected an array"));
   CHECK_THAT(refused(nlohmann::json::array({5})), Contains("expected an object"));
 }
@@ -185,24 +192,24 @@ TEST_CASE("poolings that are not supported are refused by name") {
   CHECK_THAT(refused(R"({"pooling_mode": []})"), Contains("empty"));
   CHECK_THAT(refused(R"({"pooling_mode_new_idea": true})"), Contains("not supported"));
   CHECK_THAT(refused(R"({"embedding_dimension": 768, "pooling_mode": "mean"})"),
-             Contains("pooling expects vectors of 768, the transformer gives 12"));
+             Contains("pooling expects vectors of 768, gets 12"));
   CHECK(refused(R"({"pooling_mode": ["cls", "lasttoken"]})") == "");
 }
 
 TEST_CASE("options that would change a vector are refused by name") {
   const TemporaryDirectory directory;
   write_saved_shape(directory);
-  SECTION("lower case") {
-    directory.write("sentence_bert_config.json", R"({"do_lower_case": true})");
-    CHECK_THAT(refusal(directory), Contains("do_lower_case"));
-  }
   SECTION("an option of a later version") {
     directory.write("sentence_bert_config.json", R"({"sparkle": 3})");
     CHECK_THAT(refusal(directory), Contains("'sparkle': 3 is not supported"));
   }
-  SECTION("a prompt") {
-    directory.write("config_sentence_transformers.json", R"({"default_prompt_name": "query"})");
-    CHECK_THAT(refusal(directory), Contains("default_prompt_name 'query'"));
+  SECTION("a prompt that is not there") {
+    directory.write("config_sentence_transformers.json", R"({"default_prompt_name": "mine"})");
+    CHECK_THAT(refusal(directory), Contains("default_prompt_name 'mine' is not among the prompts"));
+  }
+  SECTION("another kind of model") {
+    directory.write("config_sentence_transformers.json", R"({"model_type": "SparseEncoder"})");
+    CHECK_THAT(refusal(directory), Contains("model_type 'SparseEncoder'"));
   }
   SECTION("normalising something else") {
     directory.write("2_Normalize/config.json", R"({"module_input_name": "token_embeddings"})");

@@ -24,3 +24,13 @@ TEST_CASE("no texts make an empty packing") {
   CHECK(packing.tokens == 0);
   CHECK(packing.groups.empty());
 }
+
+TEST_CASE("a pair's second text is of type 1, wherever the pair lies") {
+  const std::vector<std::int32_t> pair = {1, 7, 2, 8, 2};
+  const std::vector<std::int32_t> single = {1, 9, 2};
+  std::vector<EncoderInput> inputs = {EncoderInput(pair), EncoderInput(single)};
+  inputs[0].second_start = 3;
+  const PackedTokens tokens = pack_tokens(inputs);
+  CHECK(tokens.ids == std::vector<std::int32_t>{1, 9, 2, 1, 7, 2, 8, 2});
+  CHECK(tokens.types == std::vector<std::int32_t>{0, 0, 0, 0, 0, 0, 1, 1});
+}

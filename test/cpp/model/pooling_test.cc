@@ -8,9 +8,9 @@ using namespace ml_worker;
 namespace {
 
 std::vector<float> pooled(const std::vector<PoolingMode>& modes, const std::vector<float>& tokens,
-                          std::size_t hidden) {
+                          std::size_t hidden, std::size_t unpooled = 0) {
   std::vector<float> vector(modes.size() * hidden);
-  pool(modes, tokens, hidden, vector);
+  pool(modes, tokens, hidden, unpooled, vector);
   return vector;
 }
 
@@ -33,6 +33,21 @@ TEST_CASE("each mode gives what its formula says") {
 TEST_CASE("modes stand one after another") {
   CHECK(pooled({PoolingMode::cls, PoolingMode::mean}, kTokens, 2) ==
         std::vector<float>{1.0F, -4.0F, 3.0F, 1.0F});
+}
+
+TEST_CASE("a prompt's tokens are left out, and the others keep their places") {
+  CHECK(pooled({PoolingMode::mean}, kTokens, 2, 1) == std::vector<float>{4.0F, 3.5F});
+  CHECK(pooled({PoolingMode::cls}, kTokens, 2, 1) == std::vector<float>{2.0F, 8.0F});
+  CHECK(pooled({PoolingMode::max}, kTokens, 2, 2) == std::vector<float>{6.0F, -1.0F});
+  CHECK(pooled({PoolingMode::weighted_mean}, kTokens, 2, 1) ==
+        std::vector<float>{22.0F / 5.0F, 13.0F / 5.0F});
+}
+
+TEST_CASE("a text that is all prompt gives what sentence-transformers gives") {
+  CHECK(pooled({PoolingMode::mean}, kTokens, 2, 3) == std::vector<float>{0.0F, 0.0F});
+  CHECK(pooled({PoolingMode::cls}, kTokens, 2, 9) == std::vector<float>{1.0F, -4.0F});
+  CHECK(pooled({PoolingMode::last_token}, kTokens, 2, 3) == std::vector<float>{0.0F, 0.0F});
+  CHECK(std::isinf(pooled({PoolingMode::max}, kTokens, 2, 3)[0]));
 }
 
 TEST_CASE("what is not a number does not disappear") {

@@ -1,0 +1,109 @@
+#include "model/layers.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/zeros.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "model/onednn.h"
+
+namespace ml_worker {
+namespace {
+
+/// oneDNN's name, and which of its two GELUs.
+std::pair<std::string_view, std::optional<std::string_view>> fused_name(Activation activation) {
+  switch (activation) {
+    case Activation::identity:
+      return {"none", std::nullopt};
+    case Activation::gelu:
+      return {"gelu", "none"};
+    case Activation::gelu_tanh:
+      return {"gelu", "tanh"};
+    case Activation::relu:
+      return {"relu", std::nullopt};
+    case Activation::sigmoid:
+      return {"sigmoid", std::nullopt};
+    case Activation::silu:
+      return {"swish", std::nullopt};
+    case Activation::tanh:
+      return {"tanh", std::nullopt};
+  }
+  throw std::logic_error("unknown activation");
+}
+
+/// One row goes through oneDNN's matrix-vector kernel, which sums in another order; two do not.
+at::Tensor at_least_two(const at::Tensor& x) { return x.size(0) == 1 ? at::cat({x, x}) : x; }
+
+at::Tensor first_rows(const at::Tensor& y, std::int64_t rows) {
+  return y.size(0) == rows ? y : y.narrow(0, 0, rows);
+}
+
+/// So do fewer columns than these.
+constexpr std::int64_t kLeastColumns = 16;
+
+at::Tensor widened(const at::Tensor& x) {
+  if (x.size(0) >= kLeastColumns) return x;
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes[0] = kLeastColumns - x.size(0);
+  return at::cat({x, at::zeros(sizes, x.options())});
+}
+
+}  // namespace
+
+at::ScalarType scalar_type(Precision precision) {
+  switch (precision) {
+    case Precision::bfloat16:
+      return at::kBFloat16;
+    case Precision::float16:
+      return at::kHalf;
+    case Precision::float32:
+    case Precision::int8:
+      return at::kFloat;
+  }
+  throw std::logic_error("unknown precision");
+}
+
+Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, Precision precision)
+    : out_(weight.size(0)) {
+  static const auto reorder = onednn::find<onednn::ReorderWeight>("mkldnn::_reorder_linear_weight");
+  const at::ScalarType type = scalar_type(precision);
+  weight_ = reorder.call(widened(weight).to(type), std::nullopt);
+  if (bias.defined()) bias_ = widened(bias).to(type);
+  bytes_ = static_cast<std::size_t>(weight.numel() + (bias.defined() ? bias.numel() : 0)) *
+           c10::elementSize(type);
+}
+
+at::Tensor Linear::apply(const at::Tensor& x, Activation activation) const {
+  static const auto op = onednn::find<onednn::Linear>("mkldnn::_linear_pointwise");
+  const auto [name, algorithm] = fused_name(activation);
+  const at::Tensor y = op.call(at_least_two(x), weight_, bias_, name, onednn::Scalars(), algorithm);
+  return first_rows(y.size(1) == out_ ? y : y.narrow(1, 0, out_), x.size(0));
+}
+
+at::Tensor Linear::apply_add(const at::Tensor& x, const at::Tensor& other) const {
+  return apply_with(x, other, "add");
+}
+
+at::Tensor Linear::apply_multiply(const at::Tensor& x, const at::Tensor& other) const {
+  return apply_with(x, other, "mul");
+}
+
+at::Tensor Linear::apply_with(const at::Tensor& x, const at::Tensor& other,
+                              std::string_view name) const {
+  if (out_ < kLeastColumns) return name == "add" ? apply(x) + other : apply(x) * other;
+  static const auto op = onednn::find<onednn::LinearBinary>("mkldnn::_linear_pointwise", "binary");
+  return first_rows(op.call(at_least_two(x), at_least_two(other), weight_, bias_, name), x.size(0));
+}
+
+at::Tensor LayerNorm::apply(const at::Tensor& x) const {
+  return at::layer_norm(x, weight.sizes(), weight,
+                        bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt, epsilon);
+}
+
+}  // namespace ml_worker

@@ -1,0 +1,46 @@
+// The border to libtorch: what every call into it needs around it.
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "ml_worker/startup_error.h"
+
+namespace ml_worker::libtorch {
+
+/// What went wrong, without the pages that libtorch adds for its own developers.
+inline std::string first_line(const c10::Error& error) {
+  const std::string text = error.what_without_backtrace();
+  return text.substr(0, text.find('\n'));
+}
+
+/// Runs `build()` at load. Throws StartupError for libtorch's own errors.
+template <typename Function>
+auto loading(const Function& build) {
+  try {
+    const c10::InferenceMode no_gradients;
+    return build();
+  } catch (const c10::Error& error) {
+    throw StartupError(ExitCode::model, "libtorch: " + first_line(error));
+  }
+}
+
+/// Runs `compute()` on behalf of a forward pass. Throws std::runtime_error for libtorch's own.
+template <typename Function>
+auto running(const Function& compute) {
+  try {
+    // OpenMP's number of threads belongs to the calling thread, which need not be the one that
+    // loaded the model.
+    at::init_num_threads();
+    const c10::InferenceMode no_gradients;
+    return compute();
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(first_line(error));
+  }
+}
+
+}  // namespace ml_worker::libtorch

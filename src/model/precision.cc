@@ -1,0 +1,77 @@
+#include "model/precision.h"
+
+#include <string>
+
+#include "ml_worker/log.h"
+#include "ml_worker/startup_error.h"
+
+namespace ml_worker {
+namespace {
+
+[[noreturn]] void refuse(Precision precision, const std::string& needed) {
+  throw StartupError(ExitCode::usage, std::string("dtype '") + name_of(precision) +
+                                          "' needs a CPU with " + needed +
+                                          ", which this one is not; use float32");
+}
+
+void check_bfloat16(const CpuFeatures& cpu) {
+  if (!cpu.avx512) refuse(Precision::bfloat16, "AVX-512");
+  if (cpu.avx512_bf16 || cpu.amx) return;
+  log::warning(
+      "this CPU has no bfloat16 instructions (AVX512_BF16, AMX): bfloat16 is slower than "
+      "float32 on it");
+}
+
+void check_int8(const CpuFeatures& cpu) {
+  if (cpu.avx512_vnni) return;
+  log::warning("this CPU has no AVX512_VNNI: int8 may be slower than float32 on it");
+}
+
+}  // namespace
+
+const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::float32:
+      return "float32";
+    case Precision::bfloat16:
+      return "bfloat16";
+    case Precision::float16:
+      return "float16";
+    case Precision::int8:
+      return "int8";
+  }
+  return "?";
+}
+
+CpuFeatures cpu_features() {
+  CpuFeatures cpu;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  cpu.avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0;
+  cpu.avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0;
+  cpu.avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0;
+  cpu.avx512_fp16 = __builtin_cpu_supports("avx512fp16") != 0;
+  cpu.amx = __builtin_cpu_supports("amx-bf16") != 0;
+#endif
+  return cpu;
+}
+
+Precision choose_precision(Dtype dtype, const CpuFeatures& cpu) {
+  switch (dtype) {
+    case Dtype::automatic:
+    case Dtype::float32:
+      return Precision::float32;
+    case Dtype::bfloat16:
+      check_bfloat16(cpu);
+      return Precision::bfloat16;
+    case Dtype::float16:
+      if (!cpu.avx512_fp16) refuse(Precision::float16, "AVX512_FP16");
+      return Precision::float16;
+    case Dtype::int8:
+      check_int8(cpu);
+      return Precision::int8;
+  }
+  throw StartupError(ExitCode::usage, "an unknown dtype");
+}
+
+}  // namespace ml_worker

@@ -1,0 +1,26 @@
+// The types that a forward pass computes in, and which of them this machine has.
+#pragma once
+
+#include "ml_worker/encoder.h"
+
+namespace ml_worker {
+
+enum class Precision { float32, bfloat16, float16, int8 };
+
+const char* name_of(Precision precision);
+
+/// What a CPU can do, as far as it matters here.
+struct CpuFeatures {
+  bool avx512 = false;
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;
+  bool avx512_fp16 = false;
+  bool amx = false;  ///< bfloat16 tiles
+};
+CpuFeatures cpu_features();
+
+/// What `dtype` means on such a CPU: `automatic` is float32, a type that would be slow is warned of
+/// in the log. Throws StartupError(ExitCode::usage) for one that is not there.
+Precision choose_precision(Dtype dtype, const CpuFeatures& cpu);
+
+}  // namespace ml_worker

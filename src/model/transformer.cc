@@ -1,0 +1,214 @@
+#include "model/transformer.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "model/attention.h"
+#include "model/embedding.h"
+#include "model/layers.h"
+#include "model/libtorch.h"
+#include "model/tensor_reader.h"
+
+namespace ml_worker {
+namespace {
+
+struct Layer {
+  Linear query_key_value;
+  Linear attention_output;
+  std::optional<LayerNorm> attention_norm;
+  Linear up;
+  std::optional<Linear> gate;
+  Linear down;
+  LayerNorm output_norm;
+};
+
+/// Takes the layers out of the weights, under the architecture's names.
+class LayerLoader {
+ public:
+  LayerLoader(const TransformerConfig& config, TensorReader& reader)
+      : config_(config), names_(config.architecture->tensors), reader_(reader) {}
+
+  Layer load(std::int64_t index) {
+    const std::string at = std::string(names_.layers) + std::to_string(index) + ".";
+    // What norm_first puts before the first layer's attention stands behind the embedding already.
+    const bool has_norm = index > 0 || !config_.architecture->norm_first;
+    return {query_key_value(at),
+            reader_.linear(at + std::string(names_.attention_output), config_.hidden,
+                           config_.hidden, config_.attention_bias),
+            has_norm ? std::optional(norm(at, names_.attention_norm)) : std::nullopt,
+            up_or_gate(at, 0),
+            config_.architecture->gated ? std::optional(up_or_gate(at, 1)) : std::nullopt,
+            reader_.linear(at + std::string(names_.down), config_.intermediate, config_.hidden,
+                           config_.feed_forward_bias),
+            norm(at, names_.output_norm)};
+  }
+
+ private:
+  LayerNorm norm(const std::string& at, std::string_view name) {
+    return reader_.norm(at + std::string(name), config_.hidden, config_.norm_epsilon,
+                        config_.norm_bias);
+  }
+
+  /// One matrix multiply for the three.
+  Linear query_key_value(const std::string& at) {
+    if (!names_.query_key_value.empty()) {
+      return reader_.linear(at + std::string(names_.query_key_value), config_.hidden,
+                            3 * config_.hidden, config_.attention_bias);
+    }
+    std::vector<at::Tensor> matrices;
+    std::vector<at::Tensor> biases;
+    for (const auto name : {names_.query, names_.key, names_.value}) {
+      const std::string part = at + std::string(name);
+      matrices.push_back(reader_.peek(part + ".weight", {config_.hidden, config_.hidden}));
+      biases.push_back(reader_.peek(part + ".bias", {config_.hidden}));
+    }
+    return reader_.linear(at::cat(matrices), at::cat(biases));
+  }
+
+  /// Halves of one matrix where there is a gate.
+  Linear up_or_gate(const std::string& at, std::int64_t half) {
+    const std::string name = at + std::string(names_.up);
+    const std::int64_t rows = config_.intermediate;
+    const std::int64_t stored = config_.architecture->gated ? 2 * rows : rows;
+    const at::Tensor weight = reader_.peek(name + ".weight", {stored, config_.hidden});
+    at::Tensor bias;
+    if (config_.feed_forward_bias) {
+      bias = reader_.peek(name + ".bias", {stored}).narrow(0, half * rows, rows);
+    }
+    return reader_.linear(weight.narrow(0, half * rows, rows), bias);
+  }
+
+  const TransformerConfig& config_;
+  const TensorNames& names_;
+  TensorReader& reader_;
+};
+
+std::vector<Layer> load_layers(const TransformerConfig& config, TensorReader& reader) {
+  LayerLoader loader(config, reader);
+  std::vector<Layer> layers;
+  for (std::int64_t i = 0; i < config.layers; ++i) layers.push_back(loader.load(i));
+  return layers;
+}
+
+std::optional<RelativeBias> load_relative_bias(const TransformerConfig& config,
+                                               TensorReader& reader) {
+  const std::string name(config.architecture->tensors.relative_bias);
+  if (name.empty()) return std::nullopt;
+  return RelativeBias(reader.tensor(name + ".weight", {32, config.heads}),
+                      static_cast<std::int64_t>(config.max_tokens()));
+}
+
+std::vector<float> to_floats(const at::Tensor& states) {
+  const at::Tensor rows = states.to(at::kFloat).contiguous();
+  const float* first = rows.const_data_ptr<float>();
+  return {first, first + rows.numel()};
+}
+
+}  // namespace
+
+std::string encoder_prefix(const Architecture& architecture, const Weights& weights) {
+  const std::string first = std::string(architecture.tensors.words) + ".weight";
+  const std::string prefix(architecture.prefix);
+  return !weights.has(first) && weights.has(prefix + first) ? prefix : "";
+}
+
+class Transformer::Impl {
+ public:
+  Impl(const TransformerConfig& config, TensorReader reader)
+      : config_(config),
+        embedding_(config_, reader),
+        relative_bias_(load_relative_bias(config_, reader)),
+        layers_(load_layers(config_, reader)),
+        type_(scalar_type(reader.precision())) {
+    const std::string final_norm(config.architecture->tensors.final_norm);
+    if (!final_norm.empty()) {
+      final_norm_ = reader.norm(final_norm, config.hidden, config.norm_epsilon, config.norm_bias);
+    }
+    if (config.architecture->positions == Positions::rotary) {
+      rotary_.emplace(config.rotary_base, head_size(), config.positions);
+      local_rotary_.emplace(config.local_rotary_base, head_size(), config.positions);
+    }
+    bytes_ = reader.bytes();
+  }
+
+  std::vector<float> forward(const PackedTokens& tokens) const {
+    Pass pass{tokens.packing, {}, LocalMask(config_.window)};
+    if (rotary_) pass.places = at::tensor(places_in_text(tokens.packing), at::kInt);
+    at::Tensor states = embedding_.apply(tokens).to(type_);
+    for (std::size_t i = 0; i < layers_.size(); ++i) states = apply_layer(i, states, pass);
+    return to_floats(final_norm_ ? final_norm_->apply(states) : states);
+  }
+
+  std::size_t weight_bytes() const { return bytes_; }
+
+ private:
+  /// What a forward pass has beside the states.
+  struct Pass {
+    const Packing& packing;
+    at::Tensor places;  ///< of rotary layers
+    LocalMask local_mask;
+  };
+
+  std::int64_t head_size() const { return config_.hidden / config_.heads; }
+
+  at::Tensor apply_layer(std::size_t index, const at::Tensor& x, Pass& pass) const {
+    const Layer& layer = layers_[index];
+    if (config_.architecture->norm_first) {
+      const at::Tensor normed = layer.attention_norm ? layer.attention_norm->apply(x) : x;
+      const at::Tensor attended =
+          layer.attention_output.apply_add(attend_layer(index, normed, pass), x);
+      return layer.down.apply_add(widen(layer, layer.output_norm.apply(attended)), attended);
+    }
+    const at::Tensor attended = layer.attention_norm->apply(
+        layer.attention_output.apply_add(attend_layer(index, x, pass), x));
+    return layer.output_norm.apply(layer.down.apply_add(widen(layer, attended), attended));
+  }
+
+  at::Tensor widen(const Layer& layer, const at::Tensor& x) const {
+    const at::Tensor activated = layer.up.apply(x, config_.activation);
+    return layer.gate ? layer.gate->apply_multiply(x, activated) : activated;
+  }
+
+  at::Tensor attend_layer(std::size_t index, const at::Tensor& x, Pass& pass) const {
+    const at::Tensor qkv = layers_[index].query_key_value.apply(x);
+    const bool local = !config_.local.empty() && config_.local[index];
+    if (rotary_) (local ? local_rotary_ : rotary_)->apply(qkv, config_.heads, pass.places);
+    AttentionMask mask;
+    if (relative_bias_) mask = [this](std::int64_t n) { return relative_bias_->mask(n); };
+    if (local) mask = [&pass](std::int64_t n) { return pass.local_mask.mask(n); };
+    return attend(qkv, config_.heads, pass.packing, mask);
+  }
+
+  TransformerConfig config_;
+  Embedding embedding_;
+  std::optional<RelativeBias> relative_bias_;
+  std::vector<Layer> layers_;
+  at::ScalarType type_;
+  std::optional<LayerNorm> final_norm_;
+  std::optional<Rotary> rotary_;
+  std::optional<Rotary> local_rotary_;
+  std::size_t bytes_ = 0;
+};
+
+Transformer::Transformer(const TransformerConfig& config, const Weights& weights,
+                         Precision precision)
+    : impl_(libtorch::loading([&] {
+        const std::string prefix = encoder_prefix(*config.architecture, weights);
+        return std::make_unique<Impl>(config, TensorReader(weights, prefix, precision));
+      })) {}
+
+Transformer::~Transformer() = default;
+
+std::vector<float> Transformer::forward(const PackedTokens& tokens) const {
+  return libtorch::running([&] { return impl_->forward(tokens); });
+}
+
+std::size_t Transformer::weight_bytes() const { return impl_->weight_bytes(); }
+
+}  // namespace ml_worker
