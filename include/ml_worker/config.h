@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,15 @@
 #include "ml_worker/log.h"
 
 namespace ml_worker {
+
+struct TlsConfig {
+  std::filesystem::path certificate;
+  std::filesystem::path key;  ///< empty: in the certificate's file
+  std::filesystem::path authorities;
+  std::string verify = "all";           ///< all, chain, dialled or nothing
+  std::string minimum_version = "1.2";  ///< 1.2 or 1.3
+  std::string ciphers;
+};
 
 struct Config {
   std::string node_name;  ///< full, NAME@HOST
@@ -22,6 +32,8 @@ struct Config {
   std::uint16_t port_from = 0;
   std::uint16_t port_to = 0;
   std::vector<std::string> join;
+  std::uint16_t join_port = 0;  ///< 0: found by epmd
+  std::optional<TlsConfig> tls;
   std::vector<std::string> models;  ///< the first is the default; none: all-MiniLM-L6-v2
   std::vector<std::filesystem::path> model_roots;
   std::map<std::string, std::string> aliases;
@@ -43,6 +55,7 @@ struct Config {
   std::size_t max_reassembly_bytes = std::size_t{256} << 20;
   std::size_t max_unsent_bytes = std::size_t{512} << 20;
   bool start_epmd = true;
+  bool use_epmd = true;
   bool stop_with_stdin = false;  ///< drain when standard input closes (a supervising port)
   bool check = false;            ///< load, embed, compare, report, exit
   log::Format log_format = log::Format::text;

@@ -8,8 +8,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,6 +62,25 @@ class CallHandler {
 /// ERL_EPMD_PORT, as every Erlang node reads it, else 4369.
 std::uint16_t epmd_port_from_environment();
 
+/// Clusters started with `-proto_dist inet_tls`: TLS from the first byte, the cookie's handshake
+/// inside. All files are PEM.
+struct TlsOptions {
+  enum class Verify {
+    all,      ///< both sides' chains, and that the dialled node's certificate is for its host
+    chain,    ///< both sides' chains
+    dialled,  ///< the dialled node's chain and host; a node that dials us needs no certificate
+    nothing,
+  };
+  enum class Minimum { tls12, tls13 };
+
+  std::filesystem::path certificate;  ///< ours first, then its chain
+  std::filesystem::path key;          ///< empty: in the certificate's file
+  std::filesystem::path authorities;
+  Verify verify = Verify::all;
+  Minimum minimum = Minimum::tls12;
+  std::string ciphers;  ///< OpenSSL's names with colons between; empty: OpenSSL's choice
+};
+
 struct NodeOptions {
   std::string name;  ///< full: worker1@127.0.0.1
   std::string cookie;
@@ -67,10 +88,13 @@ struct NodeOptions {
   std::uint16_t port_from = 0;  ///< 0: any port
   std::uint16_t port_to = 0;
   std::uint16_t epmd_port = epmd_port_from_environment();
-  bool start_epmd = true;  ///< as `erl` does, if none runs
+  bool start_epmd = true;         ///< as `erl` does, if none runs
+  bool use_epmd = true;           ///< false: our name is nowhere, peers know the port
+  std::optional<TlsOptions> tls;  ///< none: plain TCP
   /// For the first registration: a name that a crash left behind is free again in seconds.
   std::chrono::milliseconds registration_timeout{10000};
   std::vector<std::string> join;  ///< nodes to connect to, again whenever the connection is lost
+  std::uint16_t join_port = 0;    ///< where they listen; 0: their hosts' epmd knows
   /// How often an idle peer hears of us: at most a quarter of the cluster's net_ticktime.
   std::chrono::milliseconds tick_interval{15000};
   /// A peer that was silent for that long is given up: at least its net_ticktime.
@@ -88,6 +112,7 @@ struct NodeOptions {
 
 class Node {
  public:
+  /// Throws StartupError (tls).
   Node(NodeOptions options, CallHandler& handler);
   ~Node();
   Node(const Node&) = delete;
@@ -100,6 +125,9 @@ class Node {
   /// From any thread or before run(): `action` runs on the node's thread when the process gets
   /// one of `signals`.
   void on_signal(const std::vector<int>& signals, std::function<void(int)> action);
+  /// Thread safe. New connections use the TLS files as they are now; broken ones are logged and not
+  /// used.
+  void reload_tls();
   /// Thread safe. Takes the name from epmd and accepts no new connection; the old ones go on.
   void unpublish();
   /// Thread safe. Sends what is waiting (for at most `linger`), closes all connections and ends

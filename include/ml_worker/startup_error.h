@@ -15,6 +15,7 @@ enum class ExitCode : int {
   name_taken = 73,  ///< EX_CANTCREAT: another node holds our name in epmd
   epmd = 69,        ///< EX_UNAVAILABLE: no epmd, and none could be started
   network = 71,     ///< EX_OSERR: cannot listen
+  tls = 78,         ///< EX_CONFIG: certificate, key or CA missing, broken or readable by others
   cookie = 77,      ///< EX_NOPERM: missing, or readable by others
 };
 

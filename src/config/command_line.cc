@@ -5,6 +5,7 @@
 
 #include "config/json_config.h"
 #include "config/node_name.h"
+#include "config/tls_options.h"
 #include "ml_worker/config.h"
 #include "ml_worker/startup_error.h"
 
@@ -23,7 +24,7 @@ constexpr const char* kFooter =
     "work is answered, the name leaves epmd, exit status 0.\n"
     "\nExit status: 0 ended as asked, 1 internal error, 64 wrong option or name, 65 no or broken\n"
     "model, 69 no epmd, 70 self-check failed, 71 cannot listen, 73 name taken, 77 cookie missing\n"
-    "or readable by others.";
+    "or readable by others, 78 TLS files missing, broken or readable by others.";
 
 /// What the options write to before it becomes a Config: strings that need a second look.
 struct RawOptions {
@@ -40,6 +41,8 @@ struct RawOptions {
   std::size_t handshake_timeout_seconds = 7;
   std::size_t send_timeout_seconds = 30;
   bool no_start_epmd = false;
+  bool no_epmd = false;
+  TlsConfig tls;
 };
 
 [[noreturn]] void refuse(const std::string& message) {
@@ -57,15 +60,21 @@ void add_node_options(CLI::App& app, Config& config, RawOptions& raw) {
       ->excludes(name);
   app.add_option("--cookie-file", config.cookie_file,
                  "File with the cookie, owned by us, mode 0400 or 0600");
-  app.add_option("--listen", config.listen_address, "Address that peers connect to")
-      ->check(CLI::ValidIPV4)
+  app.add_option("--listen", config.listen_address,
+                 "IPv4 or IPv6 address that peers connect to; :: is both")
+      ->check(is_ip_address)
       ->capture_default_str();
   app.add_option("--port-range", raw.port_range, "Ports to listen on: A-B or A (default: any)");
   app.add_option("--join", config.join,
                  "Node to connect to, and again whenever the connection is lost; repeatable")
       ->allow_extra_args(false);
+  app.add_option("--join-port", config.join_port,
+                 "Port of the nodes to join, which are then not looked up in epmd")
+      ->check(CLI::Range(1, 65535));
   app.add_flag("--no-start-epmd", raw.no_start_epmd,
                "Do not start epmd when none runs (erl's -start_epmd false)");
+  app.add_flag("--no-epmd", raw.no_epmd,
+               "Do not register with epmd: peers know our port (erl's -erl_epmd_port)");
   app.add_flag("--stop-with-stdin", config.stop_with_stdin,
                "Drain and exit when standard input closes, for a supervisor that holds it open");
 }
@@ -165,6 +174,12 @@ std::uint16_t parse_port(const std::string& text) {
   return static_cast<std::uint16_t>(port);
 }
 
+/// Without epmd nobody could find a port that we were given by chance.
+void check_port_is_known(const Config& config) {
+  if (!config.use_epmd && (config.port_from == 0 || config.port_from != config.port_to))
+    refuse("--no-epmd: expected --port-range with one port, the one that peers know");
+}
+
 void read_port_range(const std::string& text, Config& config) {
   if (text.empty()) return;
   const auto dash = text.find('-');
@@ -218,6 +233,9 @@ void read_raw(const RawOptions& raw, Config& config) {
   config.handshake_timeout = std::chrono::seconds(raw.handshake_timeout_seconds);
   config.send_timeout = std::chrono::seconds(raw.send_timeout_seconds);
   config.start_epmd = !raw.no_start_epmd;
+  config.use_epmd = !raw.no_epmd;
+  check_port_is_known(config);
+  config.tls = read_tls(raw.tls);
   config.log_format = raw.log_format == "json" ? log::Format::json : log::Format::text;
   config.log_level = read_level(raw.log_level);
 }
@@ -235,6 +253,7 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv) {
   app.allow_config_extras(false);
   add_node_options(app, result.config, raw);
   add_connection_options(app, result.config, raw);
+  add_tls_options(app, raw.tls);
   add_model_options(app, result.config, raw);
   add_limit_options(app, result.config);
   add_log_options(app, raw);

@@ -7,6 +7,18 @@ namespace {
 
 constexpr std::size_t kMaxMessageBytes = 1024;  // the longest has a name of 255 bytes
 
+/// A record of TLS begins with its type (22 handshake, 21 alert) and 3; both are too long for us
+/// when they are taken for a length.
+bool is_tls_record(ByteView bytes) {
+  return bytes.size() >= 2 && (bytes[0] == 22 || bytes[0] == 21) && bytes[1] == 3;
+}
+
+/// The error of a stream that ended, with what it says beyond that.
+std::string end_of_stream(const std::error_code& error) {
+  const std::string closed = "the peer closed the connection";
+  return error == asio::error::eof ? closed : closed + ": " + error.message();
+}
+
 }  // namespace
 
 Handshaker::Handshaker(asio::io_context& io, std::unique_ptr<Transport> transport,
@@ -16,14 +28,21 @@ Handshaker::Handshaker(asio::io_context& io, std::unique_ptr<Transport> transpor
       address_(transport_->remote_address()),
       machine_(std::move(machine)),
       done_(std::move(done)),
-      failed_(std::move(failed)),
-      splitter_(transport_->handshake_prefix_bytes(), kMaxMessageBytes) {}
+      failed_(std::move(failed)) {}
 
 void Handshaker::start(std::chrono::milliseconds timeout) {
   deadline_.expires_after(timeout);
   deadline_.async_wait([self = shared_from_this()](std::error_code error) {
-    if (!error) self->fail("timed out");
+    if (!error) self->fail(self->open_ ? "timed out" : "timed out in TLS's handshake");
   });
+  transport_->async_open(
+      [self = shared_from_this()](const std::string& failure) { self->on_open(failure); });
+}
+
+void Handshaker::on_open(const std::string& failure) {
+  if (over_) return;
+  if (!failure.empty()) return fail(failure);
+  open_ = true;
   apply(machine_->start());
   read();
 }
@@ -40,29 +59,35 @@ void Handshaker::read() {
   if (over_ || established_ || !failure_.empty()) return;
   transport_->async_read_some(
       asio::buffer(input_), [self = shared_from_this()](std::error_code error, std::size_t count) {
-        if (error) return self->fail("the peer closed the connection");
+        if (error) return self->fail(end_of_stream(error));
         self->on_bytes(ByteView(self->input_).first(count));
         self->read();
       });
 }
 
 void Handshaker::on_bytes(ByteView input) {
-  while (!input.empty()) {
-    if (established_) return put_bytes(unread_, input);
-    if (over_ || !failure_.empty()) return;
-    const auto event = splitter_.feed(input);
-    if (event == FrameSplitter::Event::need_more) return;
-    if (event == FrameSplitter::Event::empty) return fail("an empty message");
-    if (!on_message(splitter_.take())) return;
+  put_bytes(unread_, input);
+  while (!over_ && !established_ && failure_.empty()) {
+    if (!take_message()) return;
   }
 }
 
-bool Handshaker::on_message(Frame frame) {
-  if (frame.cut) {
-    fail("a message that is too long");
+/// False when no whole message is there. A length that no message has ends it at once.
+bool Handshaker::take_message() {
+  const std::size_t prefix = transport_->handshake_prefix_bytes();
+  if (unread_.size() < prefix) return false;
+  const auto length = static_cast<std::size_t>(WireReader(unread_).number(prefix));
+  if (length == 0) return fail("an empty message"), false;
+  if (length > kMaxMessageBytes) {
+    fail(is_tls_record(unread_) ? "the peer speaks TLS, and we do not"
+                                : "a message that is too long");
     return false;
   }
-  apply(machine_->on_message(frame.bytes));
+  if (unread_.size() < prefix + length) return false;
+  const auto end = unread_.begin() + static_cast<std::ptrdiff_t>(prefix + length);
+  const Bytes message(unread_.begin() + static_cast<std::ptrdiff_t>(prefix), end);
+  unread_.erase(unread_.begin(), end);
+  apply(machine_->on_message(message));
   return true;
 }
 
@@ -87,7 +112,7 @@ void Handshaker::write_some() {
   transport_->async_write_some(
       {asio::buffer(sending_)},
       [self = shared_from_this()](std::error_code error, std::size_t count) {
-        if (error) return self->fail("the peer closed the connection");
+        if (error) return self->fail(end_of_stream(error));
         self->on_written(count);
       });
 }

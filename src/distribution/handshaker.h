@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "distribution/frames.h"
 #include "distribution/handshake.h"
 #include "distribution/transport.h"
 
@@ -41,9 +40,10 @@ class Handshaker : public std::enable_shared_from_this<Handshaker> {
   void fail(std::string reason);
 
  private:
+  void on_open(const std::string& failure);
   void read();
   void on_bytes(ByteView input);
-  bool on_message(Frame frame);
+  bool take_message();
   void apply(HandshakeStep step);
   void write();
   void write_some();
@@ -56,14 +56,14 @@ class Handshaker : public std::enable_shared_from_this<Handshaker> {
   std::unique_ptr<HandshakeMachine> machine_;
   Done done_;
   Failed failed_;
-  FrameSplitter splitter_;
   std::array<char, 2048> input_{};
   Bytes output_;   ///< waits for what is being sent
   Bytes sending_;  ///< not touched while a write is under way
+  bool open_ = false;
   bool over_ = false;
   std::optional<Peer> established_;
   std::string failure_;
-  Bytes unread_;
+  Bytes unread_;  ///< received, and not a whole message yet
 };
 
 }  // namespace ml_worker::distribution

@@ -17,10 +17,11 @@ constexpr std::chrono::milliseconds kCheckInterval = 1000ms;
 
 }  // namespace
 
-Joiner::Joiner(asio::io_context& io, JoinOptions options, std::function<bool()> is_connected,
-               Connected connected)
+Joiner::Joiner(asio::io_context& io, JoinOptions options, const TransportFactory& transports,
+               std::function<bool()> is_connected, Connected connected)
     : io_(io),
       options_(std::move(options)),
+      transports_(transports),
       is_connected_(std::move(is_connected)),
       connected_(std::move(connected)),
       resolver_(io),
@@ -30,6 +31,10 @@ Joiner::Joiner(asio::io_context& io, JoinOptions options, std::function<bool()> 
       backoff_(kFirstBackoff) {}
 
 void Joiner::start() { check(); }
+
+std::string Joiner::host() const {
+  return options_.peer_name.substr(options_.peer_name.find('@') + 1);
+}
 
 void Joiner::stop() {
   stopped_ = true;
@@ -66,24 +71,37 @@ void Joiner::resolve() {
     self->resolver_.cancel();
     self->socket_.close(ignored);  // the operation under way fails
   });
-  const std::string host = options_.peer_name.substr(options_.peer_name.find('@') + 1);
-  resolver_.async_resolve(host, std::to_string(options_.epmd_port),
+  resolver_.async_resolve(host(), std::to_string(options_.epmd_port),
                           [self = shared_from_this()](std::error_code error, const auto& found) {
                             if (error) return self->failed("its host is unknown");
-                            self->ask_epmd(found);
+                            self->on_resolved(found);
                           });
 }
 
-void Joiner::ask_epmd(const asio::ip::tcp::resolver::results_type& addresses) {
+void Joiner::on_resolved(const asio::ip::tcp::resolver::results_type& found) {
   if (stopped_) return;
+  addresses_.clear();
+  for (const auto& entry : found) addresses_.push_back(entry.endpoint().address());
+  if (options_.peer_port != 0) return dial(options_.peer_port);
+  ask_epmd(found);
+}
+
+void Joiner::ask_epmd(const asio::ip::tcp::resolver::results_type& addresses) {
   socket_ = asio::ip::tcp::socket(io_);
   asio::async_connect(
       socket_, addresses,
       [self = shared_from_this()](std::error_code error, const asio::ip::tcp::endpoint& endpoint) {
         if (error) return self->failed("no epmd on its host");
-        self->address_ = endpoint.address();
+        self->prefer(endpoint.address());
         self->send_port_please();
       });
+}
+
+/// The node most likely listens where its epmd does; but epmd listens on IPv4 and IPv6, the node on
+/// one of them.
+void Joiner::prefer(const asio::ip::address& address) {
+  const auto found = std::find(addresses_.begin(), addresses_.end(), address);
+  if (found != addresses_.end()) std::rotate(addresses_.begin(), found, found + 1);
 }
 
 void Joiner::send_port_please() {
@@ -118,17 +136,20 @@ void Joiner::on_port_bytes(std::size_t count) {
 void Joiner::dial(std::uint16_t port) {
   if (stopped_) return;
   socket_ = asio::ip::tcp::socket(io_);
-  socket_.async_connect({address_, port}, [self = shared_from_this()](std::error_code error) {
-    if (error) return self->failed("it refuses connections");
-    self->shake_hands();
-  });
+  endpoints_.clear();
+  for (const auto& address : addresses_) endpoints_.emplace_back(address, port);
+  asio::async_connect(socket_, endpoints_,
+                      [self = shared_from_this()](std::error_code error, const auto&) {
+                        if (error) return self->failed("it refuses connections");
+                        self->shake_hands();
+                      });
 }
 
 void Joiner::shake_hands() {
   if (stopped_) return;
   deadline_.cancel();
   handshaker_ = std::make_shared<Handshaker>(
-      io_, make_tcp_transport(std::move(socket_)),
+      io_, transports_.dialled(std::move(socket_), host()),
       std::make_unique<Initiator>(options_.local, options_.peer_name),
       [self = shared_from_this()](Established established) {
         self->on_connected(std::move(established));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "distribution/handshaker.h"
 
@@ -15,6 +16,7 @@ struct JoinOptions {
   std::string peer_name;  ///< NAME@HOST
   LocalNode local;
   std::uint16_t epmd_port = 0;  ///< on the peer's host
+  std::uint16_t peer_port = 0;  ///< 0: epmd knows it
   std::chrono::milliseconds handshake_timeout{7000};
 };
 
@@ -24,8 +26,9 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   using Connected = std::function<void(Established)>;
 
   /// `is_connected`: there is a connection to that node, whoever dialled.
-  Joiner(asio::io_context& io, JoinOptions options, std::function<bool()> is_connected,
-         Connected connected);
+  /// `transports` outlives it.
+  Joiner(asio::io_context& io, JoinOptions options, const TransportFactory& transports,
+         std::function<bool()> is_connected, Connected connected);
 
   void start();
   void stop();
@@ -38,7 +41,10 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   void check();
   void check_after(std::chrono::milliseconds delay);
   void resolve();
+  std::string host() const;
+  void on_resolved(const asio::ip::tcp::resolver::results_type& found);
   void ask_epmd(const asio::ip::tcp::resolver::results_type& addresses);
+  void prefer(const asio::ip::address& address);
   void send_port_please();
   void read_port();
   void on_port_bytes(std::size_t count);
@@ -49,11 +55,13 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
 
   asio::io_context& io_;
   JoinOptions options_;
+  const TransportFactory& transports_;
   std::function<bool()> is_connected_;
   Connected connected_;
   asio::ip::tcp::resolver resolver_;
   asio::ip::tcp::socket socket_;
-  asio::ip::address address_;  ///< where its epmd answered
+  std::vector<asio::ip::address> addresses_;  ///< of its host, in the order of trying
+  std::vector<asio::ip::tcp::endpoint> endpoints_;
   asio::steady_timer timer_;
   asio::steady_timer deadline_;
   std::shared_ptr<Handshaker> handshaker_;

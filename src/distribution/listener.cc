@@ -45,6 +45,8 @@ void Listener::bind(const asio::ip::address& address, std::uint16_t port, std::e
   acceptor_.open(endpoint.protocol(), error);
   if (error) return;
   acceptor_.set_option(asio::ip::tcp::acceptor::reuse_address(true), ignored);
+  // On :: IPv4 peers are served too, whatever the machine's default says.
+  if (address.is_v6()) acceptor_.set_option(asio::ip::v6_only(false), ignored);
   acceptor_.bind(endpoint, error);
   if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
 }

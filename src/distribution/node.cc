@@ -47,6 +47,7 @@ class Node::Impl {
   void start();
   void run();
   void on_signal(const std::vector<int>& signals, std::function<void(int)> action);
+  void reload_tls();
   void unpublish();
   void stop(std::chrono::milliseconds linger);
   std::uint16_t port() const { return listener_ ? listener_->port() : 0; }
@@ -75,6 +76,7 @@ class Node::Impl {
 
   NodeOptions options_;
   LocalNode local_;
+  std::unique_ptr<TransportFactory> transports_;
   // Shared with the closures that bring replies back, which may outlive the node.
   std::shared_ptr<asio::io_context> io_;
   NodeContext context_;
@@ -92,6 +94,7 @@ class Node::Impl {
 Node::Impl::Impl(NodeOptions options, CallHandler& handler)
     : options_(std::move(options)),
       local_{options_.name, options_.cookie, random_creation()},
+      transports_(options_.tls ? make_tls_transports(*options_.tls) : make_tcp_transports()),
       io_(std::make_shared<asio::io_context>()),
       context_(make_context(handler)),
       linger_timer_(*io_) {}
@@ -143,7 +146,7 @@ ConnectionLimits Node::Impl::connection_limits() const {
 void Node::Impl::start() {
   listener_ = std::make_shared<Listener>(*io_, options_.listen_address, options_.port_from,
                                          options_.port_to);
-  register_name();
+  if (options_.use_epmd) register_name();
   published_ = true;
   listener_->start([this](asio::ip::tcp::socket socket) { on_accepted(std::move(socket)); });
   start_joiners();
@@ -173,8 +176,10 @@ void Node::Impl::register_name() {
 void Node::Impl::start_joiners() {
   for (const std::string& peer : options_.join) {
     joiners_.push_back(std::make_shared<Joiner>(
-        *io_, JoinOptions{peer, local_, options_.epmd_port, options_.handshake_timeout},
-        [this, peer] { return connections_.contains(peer); },
+        *io_,
+        JoinOptions{peer, local_, options_.epmd_port, options_.join_port,
+                    options_.handshake_timeout},
+        *transports_, [this, peer] { return connections_.contains(peer); },
         [this](Established established) { on_established(std::move(established)); }));
     joiners_.back()->start();
   }
@@ -233,7 +238,7 @@ void Node::Impl::on_accepted(asio::ip::tcp::socket socket) {
   if (full() || handshakes_.size() >= options_.max_connections) return log_refusal();  // closes it
   auto slot = std::make_shared<std::weak_ptr<Handshaker>>();
   const auto handshaker = std::make_shared<Handshaker>(
-      *io_, make_tcp_transport(std::move(socket)),
+      *io_, transports_->accepted(std::move(socket)),
       std::make_unique<Acceptor>(local_,
                                  [this](const std::string& name) { return known_as(name); }),
       [this, slot](Established established) {
@@ -250,7 +255,9 @@ void Node::Impl::on_accepted(asio::ip::tcp::socket socket) {
 }
 
 void Node::Impl::on_handshake_failed(const HandshakeFailure& failure) {
-  if (stopping_ || !log_limiter_.allow(failure.address + ' ' + failure.reason)) return;
+  if (stopping_ ||
+      !log_limiter_.allow(failure.address + ' ' + failure.claimed_name + ' ' + failure.reason))
+    return;
   log::warning("a handshake failed", {{"address", failure.address},
                                       {"claimed_name", log::printable(failure.claimed_name)},
                                       {"reason", failure.reason}});
@@ -286,6 +293,10 @@ void Node::Impl::on_closed(const Connection& connection, const std::string& why)
 
 // ---- Stop
 // -----------------------------------------------------------------------------------------
+
+void Node::Impl::reload_tls() {
+  asio::post(*io_, [this] { transports_->reload(); });
+}
 
 void Node::Impl::unpublish() {
   asio::post(*io_, [this] { withdraw(); });
@@ -334,6 +345,7 @@ void Node::run() { impl_->run(); }
 void Node::on_signal(const std::vector<int>& signals, std::function<void(int)> action) {
   impl_->on_signal(signals, std::move(action));
 }
+void Node::reload_tls() { impl_->reload_tls(); }
 void Node::unpublish() { impl_->unpublish(); }
 void Node::stop(std::chrono::milliseconds linger) { impl_->stop(linger); }
 std::uint16_t Node::port() const { return impl_->port(); }

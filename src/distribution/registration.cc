@@ -40,6 +40,8 @@ bool run_epmd_daemon(std::uint16_t port) {
 Registration::Registration(asio::io_context& io, RegistrationOptions options)
     : io_(io),
       options_(std::move(options)),
+      endpoints_{asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), options_.epmd_port),
+                 asio::ip::tcp::endpoint(asio::ip::address_v6::loopback(), options_.epmd_port)},
       socket_(io),
       retry_timer_(io),
       deadline_(io),
@@ -64,12 +66,12 @@ void Registration::connect() {
     std::error_code ignored;
     if (!error) self->socket_.close(ignored);  // the operation under way fails, and it retries
   });
-  const asio::ip::tcp::endpoint epmd(asio::ip::address_v4::loopback(), options_.epmd_port);
-  socket_.async_connect(epmd, [self = shared_from_this()](std::error_code error) {
-    if (self->withdrawn_) return;
-    if (error) return self->failed(RegistrationTrouble::no_epmd);
-    self->send_request();
-  });
+  asio::async_connect(socket_, endpoints_,
+                      [self = shared_from_this()](std::error_code error, const auto&) {
+                        if (self->withdrawn_) return;
+                        if (error) return self->failed(RegistrationTrouble::no_epmd);
+                        self->send_request();
+                      });
 }
 
 void Registration::send_request() {

@@ -49,6 +49,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
 
   asio::io_context& io_;
   RegistrationOptions options_;
+  std::array<asio::ip::tcp::endpoint, 2> endpoints_;  ///< epmd's, one of them
   asio::ip::tcp::socket socket_;
   asio::steady_timer retry_timer_;
   asio::steady_timer deadline_;

@@ -33,6 +33,20 @@ ServiceOptions service_options_of(const Config& config) {
   return options;
 }
 
+distribution::TlsOptions tls_options_of(const TlsConfig& config) {
+  using Tls = distribution::TlsOptions;
+  static const std::map<std::string, Tls::Verify> verify = {{"all", Tls::Verify::all},
+                                                            {"chain", Tls::Verify::chain},
+                                                            {"dialled", Tls::Verify::dialled},
+                                                            {"nothing", Tls::Verify::nothing}};
+  return {config.certificate,
+          config.key,
+          config.authorities,
+          verify.at(config.verify),
+          config.minimum_version == "1.3" ? Tls::Minimum::tls13 : Tls::Minimum::tls12,
+          config.ciphers};
+}
+
 distribution::NodeOptions node_options_of(const Config& config, std::string cookie) {
   distribution::NodeOptions options;
   options.name = config.node_name;
@@ -41,6 +55,8 @@ distribution::NodeOptions node_options_of(const Config& config, std::string cook
   options.port_from = config.port_from;
   options.port_to = config.port_to;
   options.join = config.join;
+  options.join_port = config.join_port;
+  if (config.tls) options.tls = tls_options_of(*config.tls);
   options.tick_interval = config.tick_interval;
   options.peer_timeout = config.peer_timeout;
   options.handshake_timeout = config.handshake_timeout;
@@ -51,6 +67,7 @@ distribution::NodeOptions node_options_of(const Config& config, std::string cook
   options.max_reassembly_bytes = config.max_reassembly_bytes;
   options.max_unsent_bytes = config.max_unsent_bytes;
   options.start_epmd = config.start_epmd;
+  options.use_epmd = config.use_epmd;
   return options;
 }
 
@@ -94,6 +111,7 @@ class StdinWatch {
 void say_ready(const Config& config, const distribution::Node& node) {
   log::info("ready", {{"node", config.node_name},
                       {"port", std::to_string(node.port())},
+                      {"protocol", config.tls ? "TLS" : "TCP"},
                       {"reached_by", config.short_names ? "nodes started with -sname"
                                                         : "nodes started with -name"}});
 }
@@ -110,6 +128,8 @@ ExitCode run_worker(const Config& config) {
   distribution::Node node(std::move(options), endpoint);
   Drain drain(node, service);
   node.on_signal({SIGTERM, SIGINT}, [&drain](int) { drain.begin("signal"); });
+  // Without TLS a hang-up ends the program, as it does any other.
+  if (config.tls) node.on_signal({SIGHUP}, [&node](int) { node.reload_tls(); });
   node.start();
   say_ready(config, node);
   std::optional<StdinWatch> stdin_watch;
