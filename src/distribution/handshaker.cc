@@ -13,12 +13,6 @@ bool is_tls_record(ByteView bytes) {
   return bytes.size() >= 2 && (bytes[0] == 22 || bytes[0] == 21) && bytes[1] == 3;
 }
 
-/// The error of a stream that ended, with what it says beyond that.
-std::string end_of_stream(const std::error_code& error) {
-  const std::string closed = "the peer closed the connection";
-  return error == asio::error::eof ? closed : closed + ": " + error.message();
-}
-
 }  // namespace
 
 Handshaker::Handshaker(asio::io_context& io, std::unique_ptr<Transport> transport,
@@ -43,8 +37,18 @@ void Handshaker::on_open(const std::string& failure) {
   if (over_) return;
   if (!failure.empty()) return fail(failure);
   open_ = true;
-  apply(machine_->start());
+  HandshakeStep step = machine_->start();
+  spoke_first_ = !step.send.empty();
+  apply(std::move(step));
   read();
+}
+
+void Handshaker::on_end(const std::error_code& error) {
+  std::string why = "the peer closed the connection";
+  if (error != asio::error::eof) why += ": " + error.message();
+  // What a node does that takes our first words for a broken record of TLS.
+  if (spoke_first_ && !heard_) why += ", as one does that wants TLS and hears none";
+  fail(std::move(why));
 }
 
 void Handshaker::fail(std::string reason) {
@@ -59,7 +63,8 @@ void Handshaker::read() {
   if (over_ || established_ || !failure_.empty()) return;
   transport_->async_read_some(
       asio::buffer(input_), [self = shared_from_this()](std::error_code error, std::size_t count) {
-        if (error) return self->fail(end_of_stream(error));
+        if (error) return self->on_end(error);
+        self->heard_ = true;
         self->on_bytes(ByteView(self->input_).first(count));
         self->read();
       });
@@ -112,7 +117,7 @@ void Handshaker::write_some() {
   transport_->async_write_some(
       {asio::buffer(sending_)},
       [self = shared_from_this()](std::error_code error, std::size_t count) {
-        if (error) return self->fail(end_of_stream(error));
+        if (error) return self->on_end(error);
         self->on_written(count);
       });
 }

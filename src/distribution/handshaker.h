@@ -41,6 +41,7 @@ class Handshaker : public std::enable_shared_from_this<Handshaker> {
 
  private:
   void on_open(const std::string& failure);
+  void on_end(const std::error_code& error);
   void read();
   void on_bytes(ByteView input);
   bool take_message();
@@ -60,6 +61,8 @@ class Handshaker : public std::enable_shared_from_this<Handshaker> {
   Bytes output_;   ///< waits for what is being sent
   Bytes sending_;  ///< not touched while a write is under way
   bool open_ = false;
+  bool spoke_first_ = false;
+  bool heard_ = false;
   bool over_ = false;
   std::optional<Peer> established_;
   std::string failure_;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 namespace ssl = asio::ssl;
 
-constexpr std::size_t kMaxKeyBytes = 65536;
+constexpr std::size_t kMaxFileBytes = std::size_t{4} << 20;  // a bundle of all public CAs is 0.3
 
 [[noreturn]] void refuse(const std::string& message) { throw StartupError(ExitCode::tls, message); }
 
@@ -58,40 +59,51 @@ void check_secret(int fd, const fs::path& path) {
     refuse_file("key", path, "expected mode 0400 or 0600, others can read or change it");
 }
 
-std::string read_key(const fs::path& path) {
+std::string read_all(int fd, const char* what, const fs::path& path) {
+  std::string bytes;
+  std::array<char, 65536> piece{};
+  for (;;) {
+    const ssize_t got = ::read(fd, piece.data(), piece.size());
+    if (got < 0) refuse_file(what, path, std::strerror(errno));
+    if (got == 0) return bytes;
+    bytes.append(piece.data(), static_cast<std::size_t>(got));
+    if (bytes.size() > kMaxFileBytes) refuse_file(what, path, "expected at most 4 MiB");
+  }
+}
+
+std::string read_file(const char* what, const fs::path& path, bool secret) {
   const Descriptor file(path);
-  if (file.get() < 0) refuse_file("key", path, std::strerror(errno));
-  check_secret(file.get(), path);
-  std::string bytes(kMaxKeyBytes, '\0');
-  const ssize_t got = ::read(file.get(), bytes.data(), bytes.size());
-  if (got < 0) refuse_file("key", path, std::strerror(errno));
-  bytes.resize(static_cast<std::size_t>(got));
-  return bytes;
+  if (file.get() < 0) refuse_file(what, path, std::strerror(errno));
+  if (secret) check_secret(file.get(), path);
+  return read_all(file.get(), what, path);
 }
 
 void use_certificate(ssl::context& context, const fs::path& path) {
+  const std::string pem = read_file("certificate", path, false);
   std::error_code error;
-  context.use_certificate_chain_file(path.string(), error);
-  if (error) refuse_file("certificate", path, openssl_reason());
+  context.use_certificate_chain(asio::buffer(pem), error);
+  if (error) refuse_file("certificate", path, "expected PEM: " + error.message());
 }
 
 void use_key(ssl::context& context, const TlsOptions& options) {
   const fs::path& path = options.key.empty() ? options.certificate : options.key;
-  const std::string pem = read_key(path);
+  const std::string pem = read_file("key", path, true);
   std::error_code error;
   // Nobody sits at a terminal to be asked.
   context.set_password_callback(
       [](std::size_t, ssl::context::password_purpose) { return std::string(); });
   context.use_private_key(asio::buffer(pem), ssl::context::pem, error);
-  if (error) refuse_file("key", path, "expected an unencrypted PEM key: " + openssl_reason());
-  if (SSL_CTX_check_private_key(context.native_handle()) != 1)
-    refuse_file("key", path, "it is not the key of " + options.certificate.string());
+  if (error)
+    refuse_file("key", path,
+                "expected the PEM key, not encrypted, of " + options.certificate.string() + ": " +
+                    error.message());
 }
 
 void use_authorities(ssl::context& context, const fs::path& path) {
+  const std::string pem = read_file("CA", path, false);
   std::error_code error;
-  context.load_verify_file(path.string(), error);
-  if (error) refuse_file("CA", path, openssl_reason());
+  context.add_certificate_authority(asio::buffer(pem), error);
+  if (error) refuse_file("CA", path, "expected PEM certificates: " + error.message());
 }
 
 /// Names of TLS 1.3 begin with TLS_ and are set apart from those of 1.2.
