@@ -165,3 +165,37 @@ TEST_CASE("a short name gets the host's short name") {
   CHECK(config.node_name.substr(0, 2) == "w@");
   CHECK(config.node_name.find('.') == std::string::npos);
 }
+
+TEST_CASE("TLS is on with a certificate, and needs something to verify with") {
+  CHECK_FALSE(parse({"--name", "w@127.0.0.1"}).config.tls);
+  const auto config =
+      parse({"--name", "w@127.0.0.1", "--tls-cert", "c", "--tls-ca", "a", "--tls-verify", "chain"})
+          .config;
+  REQUIRE(config.tls);
+  CHECK(config.tls->certificate == "c");
+  CHECK(config.tls->authorities == "a");
+  CHECK(config.tls->verify == "chain");
+  CHECK(config.tls->minimum_version == "1.2");
+  CHECK(parse({"--name", "w@127.0.0.1", "--tls-cert", "c", "--tls-verify", "nothing"}).config.tls);
+  CHECK_THAT(refusal({"--name", "w@127.0.0.1", "--tls-cert", "c"}), Catch::Contains("--tls-ca"));
+  CHECK_THAT(refusal({"--name", "w@127.0.0.1", "--tls-key", "k"}), Catch::Contains("--tls-cert"));
+}
+
+TEST_CASE("addresses to listen on are of IPv4 or IPv6") {
+  for (const char* address : {"127.0.0.1", "::", "::1", "fe80::1"})
+    CHECK(parse({"--name", "w@127.0.0.1", "--listen", address}).config.listen_address == address);
+  for (const char* address : {"localhost", "1.2.3", ":", ""})
+    CHECK_THAT(refusal({"--name", "w@127.0.0.1", "--listen", address}),
+               Catch::Contains("--listen"));
+}
+
+TEST_CASE("a worker that epmd does not know has one known port") {
+  const auto config =
+      parse({"--name", "w@127.0.0.1", "--no-epmd", "--port-range", "4400", "--join-port", "4401"})
+          .config;
+  CHECK_FALSE(config.use_epmd);
+  CHECK(config.join_port == 4401);
+  for (const char* range : {"4400-4401", ""})
+    CHECK_THAT(refusal({"--name", "w@127.0.0.1", "--no-epmd", "--port-range", range}),
+               Catch::Contains("--no-epmd"));
+}

@@ -1,0 +1,158 @@
+%% @doc Names, addresses and ports: IPv6, short names, fixed ports, clusters without epmd.
+-module(worker_network_SUITE).
+
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+suite() -> [{timetrap, {minutes, 3}}].
+
+all() ->
+    [
+        ipv6_peer, ipv6_peer_is_joined, ipv6_and_ipv4_at_once, ipv6_tls, short_name_is_dialled,
+        short_name_is_joined, port_range, port_range_used_up, without_epmd, without_epmd_joins
+    ].
+
+init_per_suite(Config) ->
+    ok = e2e:start_distribution(ct_network),
+    Config.
+
+end_per_suite(_) -> e2e:stop_distribution().
+
+cookie() -> atom_to_list(erlang:get_cookie()).
+
+start(Words, Name, Arguments) ->
+    Worker = e2e:spawn_program(
+        Words ++ [Name, "--stop-with-stdin" | Arguments], [{"ML_WORKER_COOKIE", cookie()}]),
+    ok = e2e:await_log(Worker, <<"ready">>, 60000),
+    Worker.
+
+%% What a fresh node with these words gets for Code.
+from_node(Words, Code) ->
+    e2e_tls:eval(none, Words ++ ["-setcookie", cookie(), "-noinput"], Code).
+
+%% Code for a node that is joined: whether the worker W is there soon, and answers.
+joined(W) ->
+    io_lib:format(
+        "W = '~s', Wait = fun F(0) -> never; F(I) -> case lists:member(W, nodes(hidden)) of true -> ok;"
+        " false -> timer:sleep(50), F(I - 1) end end, {Wait(400), catch is_float(erpc:call(W, ml_worker, get_load, []))}",
+        [W]).
+
+called(W) ->
+    io_lib:format("{net_adm:ping('~s'), catch is_float(erpc:call('~s', ml_worker, get_load, []))}", [W, W]).
+
+ipv6_peer(_) ->
+    Name = e2e:unique(worker) ++ "@::1",
+    Worker = start(["--name"], Name, ["--listen", "::1"]),
+    ?assertEqual({pong, true}, from_node(["-proto_dist", "inet6_tcp", "-name", e2e:unique(six) ++ "@::1"],
+                                         called(Name))),
+    ?assertEqual(ok, e2e:await_log(Worker, <<"address=::1">>, 5000)),
+    ok = e2e:stop(Worker).
+
+ipv6_peer_is_joined(_) ->
+    Front = e2e:unique(front) ++ "@::1",
+    Name = e2e:unique(worker) ++ "@::1",
+    Worker = start(["--name"], Name, ["--listen", "::1", "--join", Front]),
+    ?assertEqual({ok, true}, from_node(["-proto_dist", "inet6_tcp", "-name", Front], joined(Name))),
+    ok = e2e:stop(Worker).
+
+%% :: takes both; peers over IPv4 are logged with their IPv4 address.
+ipv6_and_ipv4_at_once(_) ->
+    Six = e2e:unique(worker) ++ "@::1",
+    Worker = start(["--name"], Six, ["--listen", "::"]),
+    ?assertEqual({pong, true}, from_node(["-proto_dist", "inet6_tcp", "-name", e2e:unique(six) ++ "@::1"],
+                                         called(Six))),
+    Four = e2e:unique(worker) ++ "@127.0.0.1",
+    Other = start(["--name"], Four, ["--listen", "::"]),
+    ?assertEqual(pong, net_adm:ping(list_to_atom(Four))),
+    ?assertEqual(ok, e2e:await_log(Other, <<"address=127.0.0.1">>, 5000)),
+    ok = e2e:stop(Other),
+    ok = e2e:stop(Worker).
+
+ipv6_tls(Config) ->
+    Folder = filename:join(proplists:get_value(priv_dir, Config), "pki"),
+    ok = e2e_tls:make_pki(Folder),
+    Name = e2e:unique(worker) ++ "@::1",
+    Worker = start(["--name"], Name, ["--listen", "::1" | e2e_tls:worker_options(Folder, node)]),
+    Options = e2e_tls:options(Folder, #{certificate => node}),
+    Arguments = e2e_tls:node_arguments(e2e:unique(six) ++ "@::1", "inet6_tls", Options),
+    ?assertEqual({pong, true}, e2e_tls:eval(none, Arguments, called(Name))),
+    ok = e2e:stop(Worker).
+
+short_name_is_dialled(_) ->
+    Name = e2e:unique(worker) ++ "@localhost",
+    Worker = start(["--sname"], Name, ["--listen", "127.0.0.1"]),
+    ?assertEqual({pong, true}, from_node(["-sname", e2e:unique(short) ++ "@localhost"], called(Name))),
+    %% Nodes with long names and nodes with short ones do not meet; the worker says so at start.
+    ?assertEqual(ok, e2e:await_log(Worker, <<"-sname">>, 1000)),
+    ok = e2e:stop(Worker).
+
+short_name_is_joined(_) ->
+    Front = e2e:unique(front) ++ "@localhost",
+    Name = e2e:unique(worker) ++ "@localhost",
+    Worker = start(["--sname"], Name, ["--listen", "127.0.0.1", "--join", Front]),
+    ?assertEqual({ok, true}, from_node(["-sname", Front], joined(Name))),
+    ok = e2e:stop(Worker).
+
+%% Three ports in a row that are free now.
+free_range() ->
+    First = e2e:free_port(),
+    Free = fun(Port) ->
+        case gen_tcp:listen(Port, [{ip, {127, 0, 0, 1}}]) of
+            {ok, Socket} -> gen_tcp:close(Socket) =:= ok;
+            {error, _} -> false
+        end
+    end,
+    case First < 65000 andalso lists:all(Free, [First, First + 1]) of
+        true -> First;
+        false -> free_range()
+    end.
+
+range(First) -> lists:concat([First, "-", First + 1]).
+
+port_of(Node) ->
+    [Name, Host] = string:split(atom_to_list(Node), "@"),
+    {port, Port, _} = erl_epmd:port_please(Name, Host),
+    Port.
+
+port_range(_) ->
+    First = free_range(),
+    Workers = [e2e:start_worker(worker, ["--port-range", range(First)]) || _ <- [1, 2]],
+    Nodes = [e2e:node_of(Worker) || Worker <- Workers],
+    ?assertEqual([First, First + 1], [port_of(Node) || Node <- Nodes]),
+    ?assertEqual([pong, pong], [net_adm:ping(Node) || Node <- Nodes]),
+    [ok = e2e:stop(Worker) || Worker <- Workers].
+
+port_range_used_up(_) ->
+    First = free_range(),
+    Held = [element(2, {ok, _} = gen_tcp:listen(Port, [{ip, {127, 0, 0, 1}}])) || Port <- [First, First + 1]],
+    Program = e2e:spawn_program(
+        ["--name", e2e:unique(worker) ++ "@127.0.0.1", "--listen", "127.0.0.1", "--port-range", range(First)],
+        [{"ML_WORKER_COOKIE", cookie()}]),
+    {Status, Output} = e2e:await_exit(Program),
+    ?assertEqual({71, Output}, {Status, Output}),
+    ?assertMatch({match, _}, re:run(Output, range(First))),
+    [ok = gen_tcp:close(Socket) || Socket <- Held].
+
+%% All nodes of a cluster without epmd listen at one port, each on an address of its own.
+without_epmd(_) ->
+    Port = integer_to_list(e2e:free_port()),
+    Name = e2e:unique(worker) ++ "@127.0.0.2",
+    Worker = start(["--name"], Name, ["--listen", "127.0.0.2", "--no-epmd", "--port-range", Port]),
+    [Alive, _] = string:split(Name, "@"),
+    ?assertEqual(noport, erl_epmd:port_please(Alive, "127.0.0.1")),
+    ?assertEqual({pong, true}, from_node(no_epmd_words(e2e:unique(front) ++ "@127.0.0.3", Port), called(Name))),
+    ok = e2e:stop(Worker).
+
+without_epmd_joins(_) ->
+    Port = integer_to_list(e2e:free_port()),
+    Front = e2e:unique(front) ++ "@127.0.0.3",
+    Name = e2e:unique(worker) ++ "@127.0.0.2",
+    Worker = start(["--name"], Name, ["--listen", "127.0.0.2", "--no-epmd", "--port-range", Port,
+                                      "--join-port", Port, "--join", Front]),
+    ?assertEqual({ok, true}, from_node(no_epmd_words(Front, Port), joined(Name))),
+    ok = e2e:stop(Worker).
+
+no_epmd_words(Name, Port) ->
+    ["-name", Name, "-start_epmd", "false", "-erl_epmd_port", Port,
+     "-kernel", "inet_dist_use_interface", "{127,0,0,3}"].
