@@ -53,11 +53,14 @@ label(Path) ->
     end.
 
 route(<<"/v1/models/", _, _/binary>>) -> <<"/v1/models/{model}">>;
+route(<<"/ui/", _, _/binary>>) -> <<"/ui/{file}">>;
 route(Path) -> Path.
 
 %% Path to its methods and the dialect of its errors.
 table() ->
     #{
+        <<"/">> => {ours, #{<<"GET">> => fun ml_cluster_http_page:index/1}},
+        <<"/ui/{file}">> => {ours, #{<<"GET">> => fun ml_cluster_http_page:file/1}},
         <<"/infer">> => {ours, #{<<"POST">> => fun ml_cluster_http_infer:infer/1}},
         <<"/infer/parallel">> => {ours, #{<<"POST">> => fun ml_cluster_http_infer:parallel/1}},
         <<"/infer/stream">> =>
@@ -155,6 +158,11 @@ methods(Methods) -> maps:keys(Methods) ++ [<<"OPTIONS">>].
 
 %% Who only asks whether we live needs no key.
 is_allowed(#{path := <<"/health">>}) ->
+    true;
+%% The page asks for the key itself, and its files say nothing of the cluster.
+is_allowed(#{path := <<"/">>}) ->
+    true;
+is_allowed(#{path := <<"/ui/", _/binary>>}) ->
     true;
 is_allowed(#{headers := Headers}) ->
     Header = maps:get(<<"authorization">>, Headers, undefined),
