@@ -18,8 +18,13 @@
 %% <tr><td>{@link ml_cluster_failure}</td><td>what a failure means (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_local}</td><td>the worker program on this machine</td></tr>
 %% <tr><td>{@link ml_cluster_metrics}</td><td>counters</td></tr>
+%% <tr><td>{@link ml_cluster_drain}</td><td>the end: what runs is answered first</td></tr>
+%% <tr><td>{@link ml_cluster_main}</td><td>the front as a program of its own</td></tr>
 %% <tr><td>{@link ml_cluster_http}</td><td>HTTP requests to responses, no server in it</td></tr>
 %% <tr><td>{@link ml_cluster_mochiweb}</td><td>the only module that knows mochiweb</td></tr>
+%% <tr><td>{@link ml_cluster_cowboy}</td><td>the only module that knows Cowboy</td></tr>
+%% <tr><td>{@link ml_cluster_hornbeam}</td><td>routes and functions for Hornbeam</td></tr>
+%% <tr><td>{@link ml_cluster_http_page}</td><td>the page at /</td></tr>
 %% </table>
 -module(ml_cluster).
 
@@ -137,6 +142,12 @@ keyed(_, Job) -> Job.
 %% ---- Jobs ----
 
 job(Function, Args, Opts) ->
+    case ml_cluster_drain:is_draining() of
+        true -> {error, draining};
+        false -> new_job(Function, Args, Opts)
+    end.
+
+new_job(Function, Args, Opts) ->
     try
         Given = options(Opts),
         {Timeout, Timed} = timeout(Given),

@@ -2,7 +2,8 @@
 -module(ml_cluster_app).
 -behaviour(application).
 
--export([start/2, stop/1]).
+-export([start/2, prep_stop/1, stop/1]).
+-export([check/0, explain/1]).
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
@@ -22,22 +23,31 @@ said(#{http := #{ip := Ip, port := Port}}, {ok, _} = Started) ->
 said(_, Started) ->
     Started.
 
+%% @doc What runs is answered, what comes is refused; then the application stops.
+-spec prep_stop(State) -> State.
+prep_stop(State) ->
+    ok = ml_cluster_drain:run(),
+    State.
+
 -spec stop(term()) -> ok.
 stop(_) ->
     _ = ml_cluster_config:uninstall(),
+    _ = ml_cluster_drain:ended(),
     ok.
 
+%% Workers are reached over Erlang distribution: a front that is no node would find none, for ever.
 prepare() ->
-    case ml_cluster_config:read() of
-        {ok, Config} -> with_node(Config);
-        {error, _} = Error -> Error
+    case is_alive() of
+        true -> check();
+        false -> {error, not_distributed}
     end.
 
-%% Workers are reached over Erlang distribution: a front that is no node would find none, for ever.
-with_node(Config) ->
-    case is_alive() of
-        true -> with_keys(Config);
-        false -> {error, not_distributed}
+%% @doc The configuration with all that it names read and found usable; or what is wrong with it.
+-spec check() -> {ok, ml_cluster_config:config()} | {error, term()}.
+check() ->
+    case ml_cluster_config:read() of
+        {ok, Config} -> with_keys(Config);
+        {error, _} = Error -> Error
     end.
 
 with_keys(#{api_keys_file := File} = Config) ->
@@ -62,7 +72,7 @@ without_http(Reason, Config) ->
 usable(Adapter) ->
     case code:ensure_loaded(Adapter) of
         {module, Adapter} -> with_json(Adapter:usable());
-        {error, _} -> {error, <<"there is no such adapter module">>}
+        {error, _} -> {error, <<"an adapter that is on this node">>}
     end.
 
 with_json(ok) ->
@@ -73,6 +83,8 @@ with_json(ok) ->
 with_json({error, _} = Error) ->
     Error.
 
+%% @doc The reason of a start that failed, for people.
+-spec explain(term()) -> iodata().
 explain({bad_config, Key, Expected, Got}) ->
     io_lib:format("key ~0tp: expected ~ts, got ~0tp", [Key, Expected, Got]);
 explain(not_distributed) ->

@@ -100,6 +100,7 @@ limit_defaults() ->
         stream_idle_ms => 300000,
         line_bytes => 2 bsl 20,
         connections => 2048,
+        drain_ms => 30000,
         texts => 100000,
         workers => 1000,
         %% Head-of-line: more than this in one message delays the probes behind it.

@@ -109,7 +109,7 @@ describe_failure(deadline_exceeded) ->
 describe_failure(no_workers) ->
     {503, <<"no_workers">>, <<"no worker is up">>};
 describe_failure(draining) ->
-    {503, <<"draining">>, <<"the workers are shutting down">>};
+    {503, <<"draining">>, <<"shutting down">>};
 describe_failure(not_started) ->
     {503, <<"not_started">>, <<"the front is not running">>};
 describe_failure({worker_lost, Node}) ->

@@ -44,7 +44,8 @@ is_scraper(Accept) ->
 -spec health(ml_cluster_http:request()) -> ml_cluster_http:response().
 health(_) ->
     Up = length(ml_cluster_table:up(remote)) + length(ml_cluster_table:up(local)),
-    case Up of
-        0 -> throw({http, no_workers});
+    case {ml_cluster_drain:is_draining(), Up} of
+        {true, _} -> throw({http, draining});
+        {false, 0} -> throw({http, no_workers});
         _ -> ml_cluster_http_body:json(200, #{status => ok, workers => Up})
     end.

@@ -10,7 +10,7 @@
 -module(ml_cluster_mochiweb).
 -behaviour(ml_cluster_http_adapter).
 
--export([usable/0, child_spec/2, start_link/1, connection/2, port/0]).
+-export([usable/0, child_spec/2, start_link/1, drain/0, connection/2, port/0]).
 -export([more/1, event/2, start/3, write/2, finish/1]).
 
 %% Bytes that one message from the socket brings at most.
@@ -25,7 +25,9 @@
     socket :: gen_tcp:socket(),
     limits :: map(),
     buffer = <<>> :: binary(),
-    armed = false :: boolean()
+    armed = false :: boolean(),
+    %% Between two requests.
+    idle = false :: boolean()
 }).
 
 %% A request whose body is a stream.
@@ -74,9 +76,21 @@ start_link(Options) ->
 -spec port() -> inet:port_number().
 port() -> mochiweb_socket_server:get(?MODULE, port).
 
+%% @doc Closes the connections that are idle, and says how many are open.
+-spec drain() -> non_neg_integer().
+drain() ->
+    {links, Linked} = process_info(whereis(?MODULE), links),
+    _ = [Connection ! {?MODULE, drain} || Connection <- Linked, is_pid(Connection)],
+    mochiweb_socket_server:get(?MODULE, active_sockets).
+
 %% @doc Serves one connection; called by mochiweb.
 -spec connection(gen_tcp:socket(), list()) -> no_return().
 connection(Socket, _) ->
+    %% Told to it while it still waited for a connection: who comes now gets an answer.
+    receive
+        {?MODULE, drain} -> ok
+    after 0 -> ok
+    end,
     #{write_timeout_ms := Timeout} = Limits = ml_cluster_config:get(limits),
     Options = [{buffer, ?READ}, {send_timeout, Timeout}, {send_timeout_close, true}],
     _ = inet:setopts(Socket, Options),
@@ -85,8 +99,8 @@ connection(Socket, _) ->
 requests(#conn{limits = #{idle_timeout_ms := Idle, head_timeout_ms := Timeout}} = Conn) ->
     case Conn of
         #conn{buffer = <<>>} ->
-            Started = received(bytes(Conn, now_ms() + Idle)),
-            head(Started, 0, now_ms() + Timeout);
+            Started = received(bytes(Conn#conn{idle = true}, now_ms() + Idle)),
+            head(Started#conn{idle = false}, 0, now_ms() + Timeout);
         _ ->
             head(Conn, 0, now_ms() + Timeout)
     end.
@@ -100,8 +114,10 @@ bytes(#conn{socket = Socket, armed = false} = Conn, Deadline) ->
         ok -> bytes(Conn#conn{armed = true}, Deadline);
         {error, _} -> {error, closed, Conn}
     end;
-bytes(#conn{socket = Socket, buffer = Buffer} = Conn, Deadline) ->
+bytes(#conn{socket = Socket, buffer = Buffer, idle = Idle} = Conn, Deadline) ->
     receive
+        {?MODULE, drain} when Idle ->
+            {error, closed, Conn};
         {tcp, Socket, Bytes} ->
             {ok, Conn#conn{buffer = <<Buffer/binary, Bytes/binary>>, armed = false}};
         {tcp_closed, Socket} ->
@@ -160,7 +176,7 @@ last(#{headers := Headers} = Response, Started, Head, Conn) ->
     linger(Conn).
 
 respond(Response, Started, Head, Conn) ->
-    case ml_cluster_http1:is_persistent(Head) of
+    case ml_cluster_http1:is_persistent(Head) andalso not ml_cluster_drain:is_draining() of
         true ->
             Sent = send_response(Response, Head, Conn),
             ok = observe(Head, Response, Started),
