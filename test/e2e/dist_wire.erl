@@ -3,7 +3,7 @@
 -module(dist_wire).
 
 -export([port_of/1, connect/1, handshake/3, handshake/4, send_name/2, flags_with_fragments/0]).
--export([receive_packet/2, frame/1, frame/2, spawn_request/5]).
+-export([prove/2, receive_packet/2, frame/1, frame/2, spawn_request/5]).
 -export([spawn_control/1, whole/1, whole/2, fragments/3, framed/1, next/2]).
 
 -define(FLAGS, 16#507474fbc).
@@ -34,11 +34,12 @@ handshake(Socket, Name, Cookie) -> handshake(Socket, Name, Cookie, ?FLAGS).
 handshake(Socket, Name, Cookie, Flags) ->
     send_packet(Socket, name_message(Name, Flags)),
     case receive_packet(Socket, 5000) of
-        {ok, <<"sok", _/binary>>} -> challenge(Socket, Cookie);
+        {ok, <<"sok", _/binary>>} -> prove(Socket, Cookie);
         Other -> {error, {status, Other}}
     end.
 
-challenge(Socket, Cookie) ->
+%% @doc The part of the handshake that proves the cookie.
+prove(Socket, Cookie) ->
     {ok, <<"N", _Flags:64, Challenge:32, _/binary>>} = receive_packet(Socket, 5000),
     Mine = 16#12345678,
     send_packet(Socket, <<"r", Mine:32, (digest(Cookie, Challenge))/binary>>),

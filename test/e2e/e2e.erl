@@ -185,9 +185,13 @@ collect(Port, Output, Timeout) ->
 kill_epmd() ->
     Port = os:getenv("ERL_EPMD_PORT", "4369"),
     Listens = fun(Pid) ->
-        {ok, Environment} = file:read_file("/proc/" ++ Pid ++ "/environ"),
-        Set = [V || <<"ERL_EPMD_PORT=", V/binary>> <- binary:split(Environment, <<0>>, [global])],
-        lists:member(list_to_binary(Port), Set ++ [<<"4369">> || Set =:= []])
+        case file:read_file("/proc/" ++ Pid ++ "/environ") of
+            {ok, Environment} ->
+                Set = [V || <<"ERL_EPMD_PORT=", V/binary>> <- binary:split(Environment, <<0>>, [global])],
+                lists:member(list_to_binary(Port), Set ++ [<<"4369">> || Set =:= []]);
+            {error, _} ->
+                false  % another's, which has ended meanwhile
+        end
     end,
     [Pid] = [P || P <- string:lexemes(os:cmd("pgrep -x epmd"), "\n"), Listens(P)],
     "" = os:cmd("kill -9 " ++ Pid),

@@ -10,7 +10,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() -> [{group, Release} || Release <- releases()].
 
-groups() -> [{Release, [], [it_is_that_release, every_way_to_call, front]} || Release <- releases()].
+groups() -> [{Release, [], [it_is_that_release, every_way_to_call, conformance, front]} || Release <- releases()].
 
 %% Those that set-up could get; it fails without 27, and says so without 29.
 releases() -> [otp27 | [otp29 || otp29_is_there()]].
@@ -51,6 +51,17 @@ eval(Config, Code) ->
 it_is_that_release(Config) ->
     "otp" ++ Number = atom_to_list(proplists:get_value(release, Config)),
     ?assertEqual(Number, eval(Config, "erlang:system_info(otp_release)")).
+
+%% The same cases as conformance_SUITE runs from this release, in a node of that one.
+conformance(Config) ->
+    Folder = filename:join([root(Config), "tmp", e2e:unique(dist_core)]),
+    ok = filelib:ensure_path(Folder),
+    {ok, _} = file:copy(code:which(dist_core), filename:join(Folder, "dist_core.beam")),
+    Results = eval(Config, io_lib:format(
+        "code:add_path(\"~s\"), [{C, R} || {C, R} <- dist_core:run('~s'), R =/= ok]",
+        [string:prefix(Folder, root(Config)), proplists:get_value(node, Config)])),
+    ok = file:del_dir_r(Folder),
+    ?assertEqual([], Results).
 
 every_way_to_call(Config) ->
     Node = proplists:get_value(node, Config),

@@ -1,0 +1,314 @@
+%% @doc What happens to connections in a life: epmd and nodes that come back, names taken twice, both
+%% sides dialling at once, short ticktimes under load, peers that stop.
+-module(life_SUITE).
+
+-compile([export_all, nowarn_export_all]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+suite() -> [{timetrap, {minutes, 3}}].
+
+all() ->
+    [
+        epmd_comes_back, a_name_that_is_taken, a_second_connection_of_a_node, a_restarted_peer,
+        simultaneous_connects, a_front_that_goes_and_comes_back, a_short_ticktime_under_load,
+        a_stopped_peer_is_given_up, a_peer_that_does_not_read_is_cut, connections_are_bounded,
+        a_slow_handshake_is_cut, overload_is_answered_at_once, a_caller_that_goes_costs_nothing
+    ].
+
+init_per_suite(Config) ->
+    ok = e2e:start_distribution(ct_life),
+    Config.
+
+end_per_suite(_) -> e2e:stop_distribution().
+
+epmd_comes_back(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    pong = net_adm:ping(Node),
+    true = erlang:monitor_node(Node, true),
+    ok = e2e:kill_epmd(),
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    _ = os:cmd("epmd -daemon"),
+    ok = e2e:eventually(fun() -> is_registered(Node) end, 30000),
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    ?assertEqual(nothing, receive {nodedown, Node} -> lost after 0 -> nothing end),
+    true = erlang:monitor_node(Node, false),
+    ok = e2e:stop(Worker).
+
+is_registered(Node) ->
+    [Name, _] = string:split(atom_to_list(Node), "@"),
+    case erl_epmd:names({127, 0, 0, 1}) of
+        {ok, Names} -> lists:keymember(Name, 1, Names);
+        _ -> false
+    end.
+
+%% The first keeps the name and its peers.
+a_name_that_is_taken(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    pong = net_adm:ping(Node),
+    Second = e2e:spawn_program(["--name", atom_to_list(Node), "--listen", "127.0.0.1", "--stop-with-stdin"],
+                               [{"ML_WORKER_COOKIE", cookie()}]),
+    ?assertMatch({73, _}, e2e:await_exit(Second, 60000)),
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    ok = e2e:stop(Worker).
+
+%% Once its cookie is proved the new connection takes the old one's place, whose work is dropped.
+a_second_connection_of_a_node(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    Name = e2e:unique(twice) ++ "@127.0.0.1",
+    First = connected(Node, Name),
+    ok = gen_tcp:send(First, long_call()),
+    {ok, _} = gen_tcp:recv(First, 4, 5000),
+    Second = dist_wire:connect(Node),
+    ?assertMatch({error, {status, {ok, <<"salive">>}}}, dist_wire:handshake(Second, Name, cookie())),
+    ?assertNot(is_closed(First, 300)),
+    ok = gen_tcp:send(Second, <<5:16, "strue">>),
+    ok = dist_wire:prove(Second, cookie()),
+    ?assert(is_closed(First, 5000)),
+    ok = e2e:eventually(fun() -> cancelled(Node) =:= 1 end),
+    ok = gen_tcp:send(Second, dist_wire:spawn_request(self(), make_ref(), ml_worker, get_load, [])),
+    {ok, _} = gen_tcp:recv(Second, 4, 5000),
+    gen_tcp:close(Second),
+    ok = e2e:stop(Worker).
+
+%% The same name, another creation: no answer to the old one's calls goes to the new one.
+a_restarted_peer(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    Name = e2e:unique(restarted),
+    Creations = [begin
+        {Peer, PeerNode} = start_named(Name, []),
+        #{api := 1} = erpc:call(PeerNode, rpc, call, [Node, ml_worker, info, []]),
+        Creation = erpc:call(PeerNode, erlang, system_info, [creation]),
+        _ = erpc:call(PeerNode, erpc, send_request, [Node, ml_worker, encode, long_work()]),
+        os:cmd("kill -KILL " ++ erpc:call(PeerNode, os, getpid, [])),
+        catch peer:stop(Peer),
+        Creation
+     end || _ <- lists:seq(1, 3)],
+    ?assertEqual(3, length(lists:usort(Creations))),
+    ok = e2e:eventually(fun() -> cancelled(Node) =:= 3 end),
+    ok = e2e:stop(Worker).
+
+%% The worker joins a node that dials it at the same moment, again and again: one connection is
+%% left each time, and it carries calls.
+simultaneous_connects(_) ->
+    Worker = e2e:start_worker(worker, ["--join", atom_to_list(node())]),
+    Node = e2e:node_of(Worker),
+    [begin
+        Pings = [spawn_monitor(fun() -> pong = net_adm:ping(Node) end) || _ <- lists:seq(1, 5)],
+        [receive {'DOWN', M, process, P, Reason} -> ?assertEqual(normal, Reason) end || {P, M} <- Pings],
+        #{api := 1} = rpc:call(Node, ml_worker, info, []),
+        true = erlang:disconnect_node(Node),
+        %% Around the moment at which the worker finds out and dials.
+        timer:sleep(rand:uniform(1500))
+     end || _ <- lists:seq(1, 10)],
+    pong = net_adm:ping(Node),
+    ok = e2e:stop(Worker).
+
+a_front_that_goes_and_comes_back(_) ->
+    Name = e2e:unique(front),
+    Front = Name ++ "@127.0.0.1",
+    Worker = e2e:start_worker(worker, ["--join", Front]),
+    Node = e2e:node_of(Worker),
+    [begin
+        {Peer, PeerNode} = start_named(Name, []),
+        %% The front never dials: the worker does.
+        ok = e2e:eventually(fun() -> lists:member(Node, erpc:call(PeerNode, erlang, nodes, [hidden])) end, 40000),
+        #{api := 1} = erpc:call(PeerNode, rpc, call, [Node, ml_worker, info, []]),
+        peer:stop(Peer)
+     end || _ <- lists:seq(1, 2)],
+    ok = e2e:stop(Worker).
+
+%% Ticktime 4 s; the worker has its default tick interval and a full queue. One peer is idle, one
+%% calls, one casts and never gets an answer: nobody loses the connection in three ticktimes.
+a_short_ticktime_under_load(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    Load = erpc:send_request(Node, ml_worker, encode, long_work(20000)),
+    Peers = [start_named(e2e:unique(Kind), ["-kernel", "net_ticktime", "4"]) || Kind <- [idle, calling, casting]],
+    [Idle, Calling, Casting] = [erpc:call(N, ?MODULE, watch, [Node, What]) ||
+        {{_, N}, What} <- lists:zip(Peers, [nothing, call, cast])],
+    timer:sleep(13000),
+    [?assertEqual({N, alive}, {N, erpc:call(N, ?MODULE, verdict, [Pid])}) ||
+        {{_, N}, Pid} <- lists:zip(Peers, [Idle, Calling, Casting])],
+    [peer:stop(Peer) || {Peer, _} <- Peers],
+    ok = e2e:stop(Worker),
+    ?assertError({erpc, noconnection}, erpc:receive_response(Load, 20000)).
+
+%% In a peer: keeps the connection busy as asked and remembers whether it was lost.
+watch(Node, What) ->
+    pong = net_adm:ping(Node),
+    spawn(fun() ->
+        true = erlang:monitor_node(Node, true),
+        _ = [spawn_link(fun() -> keep_busy(Node, What) end) || What =/= nothing],
+        receive
+            {nodedown, Node} -> receive {verdict, From} -> From ! {self(), lost} end;
+            {verdict, From} -> From ! {self(), alive}
+        end
+    end).
+
+keep_busy(Node, call) ->
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    timer:sleep(50),
+    keep_busy(Node, call);
+%% A message that has no answer.
+keep_busy(Node, cast) ->
+    {no_such_name, Node} ! a_message,
+    timer:sleep(50),
+    keep_busy(Node, cast).
+
+verdict(Pid) ->
+    Pid ! {verdict, self()},
+    receive {Pid, Verdict} -> Verdict after 5000 -> no_verdict end.
+
+a_stopped_peer_is_given_up(_) ->
+    Worker = e2e:start_worker(worker, ["--tick-interval", "1", "--peer-timeout", "4"]),
+    Node = e2e:node_of(Worker),
+    {Peer, PeerNode} = start_named(e2e:unique(stopped), ["-kernel", "net_ticktime", "4"]),
+    _ = erpc:call(PeerNode, ?MODULE, ask_and_stay, [Node]),
+    Pid = erpc:call(PeerNode, os, getpid, []),
+    _ = os:cmd("kill -STOP " ++ Pid),
+    ok = e2e:await_log(Worker, <<"the peer is silent">>, 30000),
+    ok = e2e:eventually(fun() -> cancelled(Node) =:= 1 end),
+    _ = os:cmd("kill -KILL " ++ Pid),
+    catch peer:stop(Peer),
+    ok = e2e:stop(Worker).
+
+ask_and_stay(Node) ->
+    pong = net_adm:ping(Node),
+    Self = self(),
+    Pid = spawn(fun() ->
+        _ = erpc:send_request(Node, ml_worker, encode, long_work()),
+        Self ! {self(), asked},
+        receive stop -> ok end
+    end),
+    receive {Pid, asked} -> Pid end.
+
+%% It asks for more than the kernel takes and reads nothing.
+a_peer_that_does_not_read_is_cut(_) ->
+    Worker = e2e:start_worker(worker, ["--send-timeout", "1"]),
+    Node = e2e:node_of(Worker),
+    Socket = connected(Node, e2e:unique(deaf) ++ "@127.0.0.1"),
+    Texts = lists:duplicate(30000, <<"again">>),
+    ok = gen_tcp:send(Socket, dist_wire:spawn_request(self(), make_ref(), ml_worker, encode, [Texts, default])),
+    ok = e2e:await_log(Worker, <<"the peer does not read">>, 30000),
+    #{embeddings := [_]} = rpc:call(Node, ml_worker, encode, [[<<"others">>], default]),
+    gen_tcp:close(Socket),
+    ok = e2e:stop(Worker).
+
+connections_are_bounded(_) ->
+    Worker = e2e:start_worker(worker, ["--max-connections", "2"]),
+    Node = e2e:node_of(Worker),
+    pong = net_adm:ping(Node),
+    Second = connected(Node, e2e:unique(second) ++ "@127.0.0.1"),
+    Third = dist_wire:connect(Node),
+    ?assertMatch({error, _}, dist_wire:handshake(Third, e2e:unique(third) ++ "@127.0.0.1", cookie())),
+    ok = e2e:await_log(Worker, <<"too many connections">>, 5000),
+    #{api := 1} = rpc:call(Node, ml_worker, info, []),
+    gen_tcp:close(Second),
+    ok = e2e:eventually(fun() ->
+        Again = dist_wire:connect(Node),
+        Result = dist_wire:handshake(Again, e2e:unique(again) ++ "@127.0.0.1", cookie()),
+        gen_tcp:close(Again),
+        Result =:= ok
+    end),
+    ok = e2e:stop(Worker).
+
+a_slow_handshake_is_cut(_) ->
+    Worker = e2e:start_worker(worker, ["--handshake-timeout", "1"]),
+    Socket = dist_wire:connect(e2e:node_of(Worker)),
+    ?assert(is_closed(Socket, 10000)),
+    ok = e2e:await_log(Worker, <<"timed out">>, 5000),
+    ok = e2e:stop(Worker).
+
+%% A full queue refuses at once, and the table of calls when it is full itself.
+overload_is_answered_at_once(_) ->
+    Worker = e2e:start_worker(worker, ["--queue-tokens", "5000", "--max-calls", "20"]),
+    Node = e2e:node_of(Worker),
+    Busy = [erpc:send_request(Node, ml_worker, encode, long_work(200)) || _ <- lists:seq(1, 10)],
+    ok = e2e:eventually(fun() ->
+        case rpc:call(Node, ml_worker, encode, long_work(200)) of
+            {badrpc, {'EXIT', {{overloaded, Ms}, _}}} when is_integer(Ms), Ms > 0 -> true;
+            _ -> false
+        end
+    end),
+    Socket = connected(Node, e2e:unique(many) ++ "@127.0.0.1"),
+    [ok = gen_tcp:send(Socket, dist_wire:spawn_request(self(), make_ref(), ml_worker, health, []))
+     || _ <- lists:seq(1, 40)],
+    pong = net_adm:ping(Node),
+    gen_tcp:close(Socket),
+    [catch erpc:receive_response(Id, 60000) || Id <- Busy],
+    ok = e2e:eventually(fun() -> is_float(rpc:call(Node, ml_worker, get_load, [])) end),
+    ok = e2e:stop(Worker).
+
+%% Timed out, demonitored, exited, its node gone: each time the work is dropped, none of it computed.
+a_caller_that_goes_costs_nothing(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    Busy = erpc:send_request(Node, ml_worker, encode, long_work(4000)),
+    ok = e2e:eventually(fun() ->
+        #{queue := #{queued_tokens := Queued}} = rpc:call(Node, ml_worker, info, []),
+        Queued > 10000
+    end),
+    ?assertError({erpc, timeout}, erpc:call(Node, ml_worker, encode, long_work(300), 1)),
+    {_, Monitor} = spawn_request_of(Node),
+    true = demonitor(Monitor, [flush]),
+    {Caller, CallerMonitor} = spawn_monitor(fun() -> erpc:call(Node, ml_worker, encode, long_work(300)) end),
+    timer:sleep(50),
+    exit(Caller, kill),
+    receive {'DOWN', CallerMonitor, process, Caller, killed} -> ok end,
+    {Peer, PeerNode} = start_named(e2e:unique(gone), []),
+    _ = erpc:call(PeerNode, ?MODULE, ask_and_stay, [Node]),
+    peer:stop(Peer),
+    ok = e2e:eventually(fun() -> cancelled(Node) =:= 4 end),
+    #{embeddings := _} = erpc:receive_response(Busy, 120000),
+    #{embeddings := _} = rpc:call(Node, ml_worker, encode, long_work(1)),
+    #{queue := #{texts := Computed}} = rpc:call(Node, ml_worker, info, []),
+    ?assertEqual(4001, Computed),
+    ok = e2e:stop(Worker).
+
+%% A call as erpc makes it, of which we hold the monitor.
+spawn_request_of(Node) ->
+    [Texts, Model] = long_work(300),
+    spawn_monitor(Node, erpc, execute_call, [make_ref(), ml_worker, encode, [Texts, Model]]).
+
+%% ---- Help ----------------------------------------------------------------------------------------
+
+cookie() -> atom_to_list(erlang:get_cookie()).
+
+connected(Node, Name) ->
+    Socket = dist_wire:connect(Node),
+    ok = dist_wire:handshake(Socket, Name, cookie()),
+    Socket.
+
+is_closed(Socket, Timeout) ->
+    case gen_tcp:recv(Socket, 0, Timeout) of
+        {ok, _} -> is_closed(Socket, Timeout);
+        {error, timeout} -> false;
+        {error, _} -> true
+    end.
+
+%% A peer whose code is ours, which ends with this node, and may be killed.
+start_named(Name, Args) ->
+    {ok, Peer, Node} = peer:start(#{
+        name => Name, host => "127.0.0.1", longnames => true, connection => standard_io,
+        args => ["-setcookie", cookie(), "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+                 "-pa", filename:dirname(code:which(?MODULE)) | Args]
+    }),
+    {Peer, Node}.
+
+long_work() -> long_work(3000).
+long_work(Count) ->
+    Salt = integer_to_binary(erlang:unique_integer([positive])),
+    Name = atom_to_binary(node()),
+    [[<<Name/binary, Salt/binary, " words of text number ", (integer_to_binary(N))/binary>>
+      || N <- lists:seq(1, Count)], default].
+
+long_call() -> dist_wire:spawn_request(self(), make_ref(), ml_worker, encode, long_work()).
+
+cancelled(Node) ->
+    #{calls := #{cancelled := Cancelled}} = rpc:call(Node, ml_worker, info, []),
+    Cancelled.
