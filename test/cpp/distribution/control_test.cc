@@ -1,7 +1,10 @@
 #include "distribution/control.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "distribution/bytes.h"
 
@@ -175,6 +178,29 @@ TEST_CASE("what is sent has the layout of the protocol") {
         test::with_length(4, test::frame_body(tuple({integer(3), kTo, kFrom, reason}))));
   CHECK(wire(make_unlink_id_ack(integer(5), kTo, kFrom)) ==
         test::with_length(4, test::frame_body(tuple({integer(36), integer(5), kTo, kFrom}))));
+}
+
+/// As docs/PROTOCOL.md prints a row.
+std::string row_of(const Operation& operation) {
+  return "| " + std::to_string(operation.code) + " | " + operation.name + " | " +
+         std::to_string(operation.arity) + " | " + (operation.token ? "token" : "") + " | " +
+         (operation.payload ? "payload" : "") + " | " + operation.what_we_do + " |";
+}
+
+TEST_CASE("docs/PROTOCOL.md prints the table of operations as it is") {
+  std::ifstream file(ML_WORKER_SOURCE_DIR "/docs/PROTOCOL.md");
+  REQUIRE(file);
+  std::vector<std::string> printed;
+  bool in_table = false;
+  for (std::string line; std::getline(file, line);) {
+    const bool heading = line.rfind("| operation |", 0) == 0;
+    if (in_table && line.empty()) break;
+    if (in_table && line.rfind("|---", 0) != 0) printed.push_back(line);
+    in_table = in_table || heading;
+  }
+  std::vector<std::string> ours;
+  for (const Operation& operation : operations()) ours.push_back(row_of(operation));
+  CHECK(printed == ours);
 }
 
 }  // namespace
