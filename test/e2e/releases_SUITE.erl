@@ -117,5 +117,5 @@ compiled_front(Root) ->
     %% Twice: a behaviour must be there before the modules that follow it.
     Compile = " erlc +debug_info -pa ebin -o ebin ",
     {0, <<>>} = e2e:run("chroot", [Root, "sh", "-c", "cd " ++ Inside ++ " && " ++ Compile ++
-                                   "src/*.erl >first.log && " ++ Compile ++ "-Werror src/*.erl"]),
+                                   "src/*.erl >first.log 2>&1 && " ++ Compile ++ "-Werror src/*.erl"]),
     {Folder, filename:join(Inside, "ebin")}.
