@@ -94,7 +94,7 @@ version(_) -> throw({malformed, <<"the request line: expected METHOD TARGET HTTP
 
 %% Only the path: none of our routes takes a query.
 path(<<"/", _/binary>> = Target) ->
-    hd(binary:split(Target, [<<"?">>, <<"#">>]));
+    binary:part(Target, 0, path_length(Target, 0));
 path(<<"http", _/binary>> = Target) ->
     case re:run(Target, "^https?://[^/?#]*(/[^?#]*)?", [{capture, all_but_first, binary}]) of
         {match, [Path]} -> Path;
@@ -102,6 +102,9 @@ path(<<"http", _/binary>> = Target) ->
     end;
 path(Target) ->
     Target.
+
+path_length(<<C, Rest/binary>>, Length) when C =/= $?, C =/= $# -> path_length(Rest, Length + 1);
+path_length(_, Length) -> Length.
 
 headers([], Headers) ->
     Headers;
@@ -121,7 +124,16 @@ add(Name, Value, Headers) ->
         _ -> Headers#{Name => Value}
     end.
 
-%% `token' of RFC 9110 in lower case; a blank before the colon is none.
+%% `token' of RFC 9110 in lower case; a blank before the colon is none. The names that nearly every
+%% request has need no new binary.
+lower(<<"Host">>) -> <<"host">>;
+lower(<<"Accept">>) -> <<"accept">>;
+lower(<<"Connection">>) -> <<"connection">>;
+lower(<<"User-Agent">>) -> <<"user-agent">>;
+lower(<<"Content-Type">>) -> <<"content-type">>;
+lower(<<"Authorization">>) -> <<"authorization">>;
+lower(<<"Content-Length">>) -> <<"content-length">>;
+lower(<<"Accept-Encoding">>) -> <<"accept-encoding">>;
 lower(Name) -> <<<<(lower_char(C))>> || <<C>> <= Name>>.
 
 lower_char(C) when C >= $a, C =< $z; C =:= $-; C >= $0, C =< $9; C =:= $_ -> C;
@@ -141,16 +153,21 @@ visible(<<>>) -> ok;
 visible(_) -> throw({malformed, <<"the request line has a control character">>}).
 
 field(<<C, Rest/binary>>) when C =:= $\s; C =:= $\t -> field(Rest);
-field(Value) -> field(Value, 0, 0).
+field(Value) ->
+    ok = printable(Value),
+    without_blanks(Value, byte_size(Value)).
 
-%% Length of the value without the blanks at its end.
-field(Value, Pos, Length) ->
-    case Value of
-        <<_:Pos/binary, C, _/binary>> when C > 16#20, C =/= 16#7F -> field(Value, Pos + 1, Pos + 1);
-        <<_:Pos/binary, C, _/binary>> when C =:= $\s; C =:= $\t -> field(Value, Pos + 1, Length);
-        <<_:Pos/binary>> -> binary:part(Value, 0, Length);
-        _ -> throw({malformed, <<"a header: its value has a control character">>})
+without_blanks(_, 0) ->
+    <<>>;
+without_blanks(Value, Length) ->
+    case binary:at(Value, Length - 1) of
+        C when C =:= $\s; C =:= $\t -> without_blanks(Value, Length - 1);
+        _ -> binary:part(Value, 0, Length)
     end.
+
+printable(<<C, Rest/binary>>) when C >= 16#20, C =/= 16#7F; C =:= $\t -> printable(Rest);
+printable(<<>>) -> ok;
+printable(_) -> throw({malformed, <<"a header: its value has a control character">>}).
 
 one_host(#{<<"host">> := Host}, _) ->
     case binary:match(Host, <<",">>) of
@@ -228,11 +245,11 @@ decode({size, Part}, Bytes, Data) ->
     line(Part, Bytes, Data, size, fun(Line, Rest) -> decode(chunk_size(Line), Rest, Data) end);
 decode({chunk, Left}, Bytes, Data) when byte_size(Bytes) > Left ->
     <<Chunk:Left/binary, Rest/binary>> = Bytes,
-    decode({chunk_end, <<>>}, Rest, [Data | Chunk]);
+    decode({chunk_end, <<>>}, Rest, [Data, Chunk]);
 decode({chunk, Left}, Bytes, Data) when byte_size(Bytes) =:= Left ->
-    {more, [Data | Bytes], {chunk_end, <<>>}};
+    {more, [Data, Bytes], {chunk_end, <<>>}};
 decode({chunk, Left}, Bytes, Data) ->
-    {more, [Data | Bytes], {chunk, Left - byte_size(Bytes)}};
+    {more, [Data, Bytes], {chunk, Left - byte_size(Bytes)}};
 decode({chunk_end, Part}, Bytes, Data) ->
     case <<Part/binary, Bytes/binary>> of
         <<"\r\n", Rest/binary>> -> decode({size, <<>>}, Rest, Data);

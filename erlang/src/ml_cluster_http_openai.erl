@@ -93,7 +93,7 @@ model(#{path := <<"/v1/models/", Encoded/binary>>}) ->
 decoded(Encoded) ->
     case uri_string:percent_decode(Encoded) of
         Name when is_binary(Name) -> Name;
-        {error, _, _} -> Encoded
+        {error, _} -> Encoded
     end.
 
 described(Name) -> #{id => Name, object => model, created => 0, owned_by => ml_worker}.

@@ -15,6 +15,8 @@
 
 %% Bytes that one message from the socket brings at most.
 -define(READ, 32768).
+%% Room for a small request and its response without a collection.
+-define(HANDLER_WORDS, 2000).
 %% How long what a client still sends is read after the answer that ends the connection: closing at
 %% once would take the answer back from it.
 -define(LINGER_MS, 1000).
@@ -67,10 +69,8 @@ child_spec(#{ip := Ip, port := Port}, #{connections := Max}) ->
 -spec start_link([tuple()]) -> {ok, pid()} | {error, term()}.
 start_link(Options) ->
     %% Makes the text of the date once a second.
-    case mochiweb_clock:start() of
-        {ok, _} -> mochiweb_socket_server:start_link(Options);
-        {error, {already_started, _}} -> mochiweb_socket_server:start_link(Options)
-    end.
+    _ = mochiweb_clock:start(),
+    mochiweb_socket_server:start_link(Options).
 
 %% @doc The port that is listened on.
 -spec port() -> inet:port_number().
@@ -276,7 +276,9 @@ too_large(Missing, #conn{limits = #{body_bytes := Limit}} = Conn) ->
 %% ---- Handling, while the client is watched ----
 
 watched(Handle, Started, Head, Conn) ->
-    {Pid, Ref} = spawn_monitor(fun() -> exit({response, Handle()}) end),
+    {Pid, Ref} = spawn_opt(
+        fun() -> exit({response, Handle()}) end, [monitor, {min_heap_size, ?HANDLER_WORDS}]
+    ),
     await(Pid, Ref, Started, Head, arm(Conn)).
 
 %% Only so far: a client that sends on and on before it has its answer fills its own buffers.
@@ -308,6 +310,7 @@ await(Pid, Ref, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) -
     end.
 
 %% The call in it sees its caller go, and cancels at the worker.
+-spec give_up(pid(), #conn{}) -> no_return().
 give_up(Pid, Conn) ->
     true = exit(Pid, kill),
     close(Conn).
@@ -328,6 +331,7 @@ stream(Run, Declared, Started, Head, Conn) ->
         cut -> ended(500, Started, Head, Conn)
     end.
 
+-spec ended(100..599, integer(), ml_cluster_http1:head(), #conn{}) -> no_return().
 ended(Status, Started, Head, Conn) ->
     ok = observe(Head, #{status => Status}, Started),
     close(Conn).
