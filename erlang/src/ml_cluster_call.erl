@@ -181,9 +181,12 @@ with_options(Args, Opts) -> Args ++ [Opts].
 
 ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = #{function := F}} = State) ->
     ok = ml_cluster_table:in_flight(Gauges, 1),
+    Sent = erlang:monotonic_time(microsecond),
     try erpc:send_request(Node, ml_worker, F, Args) of
         Request -> await(Request, Node, State)
     after
+        Took = erlang:monotonic_time(microsecond) - Sent,
+        ok = ml_cluster_histogram:observe(worker_request, [{worker, Node}], Took),
         ok = ml_cluster_table:in_flight(Gauges, -1)
     end.
 

@@ -187,4 +187,6 @@ decorated(#{headers := Own} = Response, #{id := Id} = Request) ->
 %% @doc Counts a response that was sent.
 -spec observe(binary(), 100..599, non_neg_integer()) -> ok.
 observe(Path, Status, Microseconds) ->
-    ml_cluster_metrics:observe(label(Path), Status, Microseconds).
+    Route = {route, label(Path)},
+    ok = ml_cluster_histogram:count(http_response, [Route, {class, Status div 100}], 1),
+    ml_cluster_histogram:observe(http_request, [Route], Microseconds).

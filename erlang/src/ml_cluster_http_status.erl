@@ -26,19 +26,16 @@ why(Reason) -> unicode:characters_to_binary(io_lib:format("~0tp", [Reason])).
 %% @doc Counters, as JSON, or as Prometheus text for a scraper.
 -spec metrics(ml_cluster_http:request()) -> ml_cluster_http:response().
 metrics(#{headers := Headers}) ->
-    case is_scraper(maps:get(<<"accept">>, Headers, <<>>)) of
-        true ->
+    case ml_cluster_prometheus:negotiate(maps:get(<<"accept">>, Headers, <<>>)) of
+        {ok, Format} ->
             #{
                 status => 200,
-                headers => [{<<"content-type">>, <<"text/plain; version=0.0.4; charset=utf-8">>}],
-                body => ml_cluster_prometheus:text()
+                headers => [{<<"content-type">>, ml_cluster_prometheus:content_type(Format)}],
+                body => ml_cluster_prometheus:text(Format)
             };
-        false ->
+        none ->
             ml_cluster_http_body:json(200, ml_cluster:metrics())
     end.
-
-is_scraper(Accept) ->
-    binary:match(Accept, [<<"text/plain">>, <<"application/openmetrics-text">>]) =/= nomatch.
 
 %% @doc 200 while a worker is up, the local one included.
 -spec health(ml_cluster_http:request()) -> ml_cluster_http:response().

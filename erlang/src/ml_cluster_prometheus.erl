@@ -1,19 +1,45 @@
-%% @doc The counters in Prometheus' text format (version 0.0.4).
+%% @doc The counters in the formats that Prometheus scrapes: its text format (version 0.0.4) and
+%% OpenMetrics (1.0.0), which differ in the names of counters and in the end.
 -module(ml_cluster_prometheus).
 
--export([text/0]).
+-export([negotiate/1, content_type/1, text/1]).
+-export_type([format/0]).
+
+-type format() :: text | openmetrics.
+
+%% @doc The format that an Accept header asks for. Prometheus names OpenMetrics where it takes it;
+%% what names neither, as a browser's header, is no scraper's.
+-spec negotiate(binary()) -> {ok, format()} | none.
+negotiate(Accept) ->
+    case {names(Accept, <<"application/openmetrics-text">>), names(Accept, <<"text/plain">>)} of
+        {true, _} -> {ok, openmetrics};
+        {false, true} -> {ok, text};
+        {false, false} -> none
+    end.
+
+names(Accept, Type) -> binary:match(Accept, Type) =/= nomatch.
+
+-spec content_type(format()) -> binary().
+content_type(text) -> <<"text/plain; version=0.0.4; charset=utf-8">>;
+content_type(openmetrics) -> <<"application/openmetrics-text; version=1.0.0; charset=utf-8">>.
 
 %% @doc The whole exposition.
--spec text() -> iodata().
-text() ->
+-spec text(format()) -> iodata().
+text(text) ->
+    [family(text, Family) || Family <- families()];
+text(openmetrics) ->
+    [[family(openmetrics, Family) || Family <- families()], "# EOF\n"].
+
+%% {Name, Help, Type, Samples}; a counter's name without `_total'.
+families() ->
     Workers = ml_cluster:workers(),
     [
-        counter("ml_cluster_calls_total", "Calls by how they were served.", [
+        counter("ml_cluster_calls", "Calls by how they were served.", [
             {[{"served", Name}], ml_cluster_metrics:get(Counter)}
          || {Name, Counter} <- served()
         ]),
-        counter("ml_cluster_texts_total", "Texts embedded.", [{[], ml_cluster_metrics:get(texts)}]),
-        counter("ml_cluster_texts_cached_total", "Texts answered from a worker's cache.", [
+        counter("ml_cluster_texts", "Texts embedded.", [{[], ml_cluster_metrics:get(texts)}]),
+        counter("ml_cluster_texts_cached", "Texts answered from a worker's cache.", [
             {[], ml_cluster_metrics:get(cached)}
         ]),
         gauge("ml_cluster_worker_up", "1 for a worker that takes calls.", [
@@ -28,12 +54,13 @@ text() ->
             {worker(W), maps:get(load, W)}
          || W <- Workers
         ]),
-        counter("ml_cluster_worker_attempts_total", "Attempts by worker and outcome.", [
+        counter("ml_cluster_worker_attempts", "Attempts by worker and outcome.", [
             {worker(W) ++ [{"outcome", atom_to_list(Outcome)}], maps:get(Outcome, W)}
          || W <- Workers, Outcome <- [answered, refused, failed]
         ]),
-        counter("ml_cluster_http_responses_total", "Responses by route and class.", responses()),
-        histograms()
+        counter("ml_cluster_http_responses", "Responses by route and class.", responses()),
+        histogram("ml_cluster_http_request_seconds", "Time to answer by route.", http_request),
+        histogram("ml_cluster_worker_seconds", "Time of an attempt by worker.", worker_request)
     ].
 
 served() ->
@@ -46,42 +73,50 @@ is_up(_) -> 0.
 
 responses() ->
     [
-        {[{"route", binary_to_list(Route)}, {"class", integer_to_list(Class) ++ "xx"}], Count}
-     || {Route, Classes} <- lists:sort(maps:to_list(ml_cluster_metrics:responses())),
-        {Class, Count} <- Classes
+        {[{"route", text_of(Route)}, {"class", integer_to_list(Class) ++ "xx"}], Count}
+     || {[{route, Route}, {class, Class}], Count} <- ml_cluster_histogram:counts(http_response)
     ].
 
-counter(Name, Help, Samples) -> family(Name, Help, "counter", Samples).
-gauge(Name, Help, Samples) -> family(Name, Help, "gauge", Samples).
+counter(Name, Help, Samples) -> {Name, Help, "counter", Samples}.
+gauge(Name, Help, Samples) -> {Name, Help, "gauge", Samples}.
 
-family(Name, Help, Type, Samples) ->
+histogram(Name, Help, Of) ->
+    {Name, Help, "histogram", [
+        {[{atom_to_list(Label), text_of(Value)}], Histogram}
+     || {[{Label, Value}], Histogram} <- ml_cluster_histogram:snapshot(Of)
+    ]}.
+
+text_of(Text) when is_binary(Text) -> binary_to_list(Text);
+text_of(Atom) when is_atom(Atom) -> atom_to_list(Atom).
+
+family(Format, {Name, Help, "counter", Samples}) ->
+    [
+        header(counter_family(Format, Name), Help, "counter"),
+        [sample(Name ++ "_total", Labels, Value) || {Labels, Value} <- Samples]
+    ];
+family(_, {Name, Help, "histogram", Samples}) ->
+    [header(Name, Help, "histogram"), [buckets(Name, Labels, H) || {Labels, H} <- Samples]];
+family(_, {Name, Help, Type, Samples}) ->
     [header(Name, Help, Type), [sample(Name, Labels, Value) || {Labels, Value} <- Samples]].
+
+counter_family(text, Name) -> Name ++ "_total";
+counter_family(openmetrics, Name) -> Name.
 
 header(Name, Help, Type) ->
     ["# HELP ", Name, " ", Help, "\n# TYPE ", Name, " ", Type, "\n"].
 
-histograms() ->
-    Name = "ml_cluster_http_request_seconds",
+buckets(Name, Labels, #{buckets := Buckets, sum := Sum, count := Count}) ->
+    {UpTo, _} = lists:mapfoldl(
+        fun({Bound, In}, Before) -> {{Bound, Before + In}, Before + In} end, 0, Buckets
+    ),
     [
-        header(Name, "Time to answer by route.", "histogram"),
-        [
-            histogram(Name, {"route", binary_to_list(Route)}, Histogram)
-         || {Route, Histogram} <- lists:sort(maps:to_list(ml_cluster_metrics:histograms()))
-        ]
+        [sample(Name ++ "_bucket", Labels ++ [{"le", bound(Bound)}], N) || {Bound, N} <- UpTo],
+        sample(Name ++ "_sum", Labels, Sum / 1.0e6),
+        sample(Name ++ "_count", Labels, Count)
     ].
 
-%% The count is the sum of the buckets, so that the two never contradict each other.
-histogram(Name, Label, {Buckets, Sum}) ->
-    Bounds = [number(Bound) || Bound <- ml_cluster_metrics:bounds()] ++ ["+Inf"],
-    {Total, Lines} = lists:foldl(
-        fun({Bound, Count}, {Before, Acc}) ->
-            Line = sample(Name ++ "_bucket", [Label, {"le", Bound}], Before + Count),
-            {Before + Count, [Acc, Line]}
-        end,
-        {0, []},
-        lists:zip(Bounds, Buckets)
-    ),
-    [Lines, sample(Name ++ "_sum", [Label], Sum), sample(Name ++ "_count", [Label], Total)].
+bound(infinity) -> "+Inf";
+bound(Microseconds) -> number(Microseconds / 1.0e6).
 
 sample(Name, [], Value) ->
     [Name, " ", number(Value), "\n"];

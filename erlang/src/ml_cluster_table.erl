@@ -188,6 +188,7 @@ handle_call({put, #{node := Node, role := Role} = Row}, _From, State) ->
     {reply, ok, State};
 handle_call({forget, Node}, _From, State) ->
     publish(others(Node)),
+    ok = ml_cluster_histogram:forget({worker, Node}),
     true = ets:delete(?MODULE, {local, Node}),
     true = ets:delete(?MODULE, {worker, Node}),
     {reply, ok, State}.

@@ -52,12 +52,13 @@ openai_status(Status) -> Status.
 
 tei_test_() ->
     [
-        ?_assertEqual({Reason, tei_status(Status)}, {Reason, tei(Reason)})
+        ?_assertEqual({Reason, tei_status(Status, Reason)}, {Reason, tei(Reason)})
      || {Status, Reason} <- reasons()
     ].
 
-tei_status(500) -> 424;
-tei_status(Status) -> Status.
+tei_status(500, _) -> 424;
+tei_status(413, {too_long, _, _, _}) -> 422;
+tei_status(Status, _) -> Status.
 
 tei(Reason) ->
     #{status := Status, body := Body} = ml_cluster_http_error:response(tei, Reason),
