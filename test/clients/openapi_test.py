@@ -17,7 +17,7 @@ class OpenApiTest(unittest.TestCase):
             done = subprocess.run(
                 [program, "--config-file", HERE / "schemathesis.toml", "run",
                  cluster.url + "/openapi.json", "--no-color"],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
+                cwd=cluster.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
                 check=False)
             self.assertEqual(done.returncode, 0, done.stdout[-10000:])
 
