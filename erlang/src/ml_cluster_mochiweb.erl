@@ -13,8 +13,10 @@
 -export([usable/0, child_spec/2, start_link/1, drain/0, connection/2, port/0]).
 -export([more/1, event/2, start/3, write/2, finish/1]).
 
-%% Bytes that one message from the socket brings at most.
--define(READ, 32768).
+%% Bytes that one message from the socket brings at most. The driver keeps a buffer of that size for
+%% every connection, idle ones too, so it is large only while a large body comes in.
+-define(READ, 4096).
+-define(READ_LARGE, 65536).
 %% Room for a small request and its response without a collection.
 -define(HANDLER_WORDS, 2000).
 %% How long what a client still sends is read after the answer that ends the connection: closing at
@@ -235,7 +237,22 @@ body(_, 0, _, Conn) ->
     {ok, <<>>, Conn};
 body(#{limit := Limit, timeout := Timeout}, Declared, Head, #conn{buffer = Buffer} = Conn) ->
     ok = continue(is_continued(Head) andalso Buffer =:= <<>>, Conn),
-    pieces(ml_cluster_http1:body(Declared), Limit, now_ms() + Timeout, [], Conn).
+    Read = fun() ->
+        pieces(ml_cluster_http1:body(Declared), Limit, now_ms() + Timeout, [], Conn)
+    end,
+    case is_large(Declared, Buffer) of
+        true -> with_large_reads(Read, Conn);
+        false -> Read()
+    end.
+
+is_large(chunked, _) -> true;
+is_large(Length, Buffer) -> Length - byte_size(Buffer) > ?READ.
+
+with_large_reads(Read, #conn{socket = Socket}) ->
+    _ = inet:setopts(Socket, [{buffer, ?READ_LARGE}]),
+    Result = Read(),
+    _ = inet:setopts(Socket, [{buffer, ?READ}]),
+    Result.
 
 is_continued(#{headers := Headers}) ->
     string:lowercase(maps:get(<<"expect">>, Headers, <<>>)) =:= <<"100-continue">>.

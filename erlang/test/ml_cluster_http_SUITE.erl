@@ -17,6 +17,9 @@ all() ->
         workers_failures_get_their_status,
         hostile_framing_is_refused,
         a_slow_body_is_cut,
+        a_slow_head_is_cut,
+        a_number_of_a_million_digits_costs_nothing,
+        a_response_to_a_body_too_large_arrives,
         a_chunked_body_is_read,
         pipelined_requests_are_answered_in_order,
         a_client_that_hangs_up_cancels,
@@ -245,6 +248,36 @@ a_slow_body_is_cut(Config) ->
     _ = cluster(["w1"], [{limits, #{body_timeout_ms => 300}}], Config),
     {408, _, _} = raw("POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"),
     {408, _, _} = raw("POST /infer HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{").
+
+%% Each line comes in time, the whole does not.
+a_slow_head_is_cut(Config) ->
+    _ = cluster(["w1"], [{limits, #{head_timeout_ms => 300}}], Config),
+    Socket = connect(),
+    ok = gen_tcp:send(Socket, "POST /infer HTTP/1.1\r\nhost: x\r\n"),
+    Drip = spawn_link(fun() ->
+        [begin _ = gen_tcp:send(Socket, "x: y\r\n"), timer:sleep(50) end || _ <- lists:seq(1, 200)]
+    end),
+    {408, _, _} = parsed(read_all(Socket, <<>>)),
+    true = unlink(Drip).
+
+a_number_of_a_million_digits_costs_nothing(Config) ->
+    _ = cluster(["w1"], [], Config),
+    Digits = binary:copy(<<"9">>, 1000000),
+    {400, _} = post("/infer", [<<"{\"texts\":">>, Digits, <<"}">>]),
+    {reductions, Cost} = process_info(self(), reductions),
+    ?assertMatch({error, _}, ml_cluster_json:decode(Digits)),
+    {reductions, After} = process_info(self(), reductions),
+    ?assert(After - Cost < 100000).
+
+%% The client is still sending when it is refused.
+a_response_to_a_body_too_large_arrives(Config) ->
+    _ = cluster(["w1"], [{limits, #{body_bytes => 100000}}], Config),
+    Body = binary:copy(<<" ">>, 8000000),
+    ?assertMatch({413, _}, post("/infer", Body)),
+    ?assertMatch({413, _, _}, raw([
+        "POST /infer HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+        ml_cluster_http1:chunk(Body), "0\r\n\r\n"
+    ])).
 
 a_chunked_body_is_read(Config) ->
     _ = cluster(["w1"], [], Config),
