@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 
 #include <chrono>
-#include <cstdint>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -78,11 +78,11 @@ void reserve_large(Bytes& out, std::size_t size) {
   constexpr std::size_t kLargePage = std::size_t{2} << 20;
   out.reserve(size);
   if (size < 4 * kLargePage) return;
-  const auto start = reinterpret_cast<std::uintptr_t>(out.data());
-  const std::uintptr_t first = (start + kLargePage - 1) & ~(kLargePage - 1);
-  const std::uintptr_t end = (start + size) & ~(kLargePage - 1);
+  void* first = out.data();
+  std::size_t room = size;
+  if (std::align(kLargePage, kLargePage, first, room) == nullptr) return;
   // A hint: without it, or where it is refused, all is the same but slower.
-  ::madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
+  ::madvise(first, room / kLargePage * kLargePage, MADV_HUGEPAGE);
 }
 
 CallReply embeddings_term(const VectorsReply& reply, std::size_t size, std::size_t max_bytes) {

@@ -13,7 +13,8 @@ all() ->
         epmd_comes_back, a_name_that_is_taken, a_second_connection_of_a_node, a_restarted_peer,
         simultaneous_connects, a_front_that_goes_and_comes_back, a_short_ticktime_under_load,
         a_stopped_peer_is_given_up, a_peer_that_does_not_read_is_cut, connections_are_bounded,
-        a_slow_handshake_is_cut, overload_is_answered_at_once, a_caller_that_goes_costs_nothing
+        a_slow_handshake_is_cut, overload_is_answered_at_once, a_full_table_of_calls,
+        a_caller_that_goes_costs_nothing
     ].
 
 init_per_suite(Config) ->
@@ -224,9 +225,9 @@ a_slow_handshake_is_cut(_) ->
     ok = e2e:await_log(Worker, <<"timed out">>, 5000),
     ok = e2e:stop(Worker).
 
-%% A full queue refuses at once, and the table of calls when it is full itself.
+%% While the queue is full, and the socket is read as ever.
 overload_is_answered_at_once(_) ->
-    Worker = e2e:start_worker(worker, ["--queue-tokens", "5000", "--max-calls", "20"]),
+    Worker = e2e:start_worker(worker, ["--queue-tokens", "5000"]),
     Node = e2e:node_of(Worker),
     Busy = [erpc:send_request(Node, ml_worker, encode, long_work(200)) || _ <- lists:seq(1, 10)],
     ok = e2e:eventually(fun() ->
@@ -235,13 +236,29 @@ overload_is_answered_at_once(_) ->
             _ -> false
         end
     end),
-    Socket = connected(Node, e2e:unique(many) ++ "@127.0.0.1"),
-    [ok = gen_tcp:send(Socket, dist_wire:spawn_request(self(), make_ref(), ml_worker, health, []))
-     || _ <- lists:seq(1, 40)],
     pong = net_adm:ping(Node),
-    gen_tcp:close(Socket),
     [catch erpc:receive_response(Id, 60000) || Id <- Busy],
     ok = e2e:eventually(fun() -> is_float(rpc:call(Node, ml_worker, get_load, [])) end),
+    ok = e2e:stop(Worker).
+
+a_full_table_of_calls(_) ->
+    Worker = e2e:start_worker(worker, ["--max-calls", "5"]),
+    Node = e2e:node_of(Worker),
+    Socket = dist_wire:connect(Node),
+    Name = e2e:unique(many) ++ "@127.0.0.1",
+    ok = dist_wire:handshake(Socket, Name, cookie(), dist_wire:flags_with_fragments()),
+    [Texts, Model] = long_work(),
+    [ok = gen_tcp:send(Socket, dist_wire:whole(dist_wire:spawn_control(make_ref()),
+                                               [make_ref(), ml_worker, encode, [Texts, Model]]))
+     || _ <- lists:seq(1, 8)],
+    Replies = [begin
+        {message, {31, _, _, Flags, Result}, none} = dist_wire:next(Socket, 10000),
+        {Flags, is_pid(Result) orelse Result}
+     end || _ <- lists:seq(1, 8)],
+    ?assertEqual(lists:duplicate(5, {2, true}) ++ lists:duplicate(3, {0, system_limit}), Replies),
+    ?assertMatch({badrpc, {'EXIT', system_limit}}, rpc:call(Node, ml_worker, info, [])),
+    gen_tcp:close(Socket),
+    ok = e2e:eventually(fun() -> is_map(rpc:call(Node, ml_worker, info, [])) end),
     ok = e2e:stop(Worker).
 
 %% Timed out, demonitored, exited, its node gone: each time the work is dropped, none of it computed.
