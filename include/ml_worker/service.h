@@ -170,8 +170,8 @@ class Service {
   /// The same, done when this returns, on the caller's thread: for a request that only asks for
   /// numbers which are there (get_load, info, models, metrics), and costs less than waking a
   /// thread.
-  std::shared_ptr<CallHandle> call_here(std::function<Result<Request>()> make, std::size_t bytes,
-                                        std::shared_ptr<ReplySink> sink);
+  std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make,
+                                        std::size_t bytes, std::shared_ptr<ReplySink> sink);
 
   /// No new work (`draining`); returns when all admitted calls are answered.
   void drain();

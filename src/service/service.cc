@@ -167,7 +167,7 @@ std::shared_ptr<CallHandle> Service::call(std::function<Result<Request>()> make,
   return impl_->call(std::move(make), bytes, std::move(sink));
 }
 
-std::shared_ptr<CallHandle> Service::call_here(std::function<Result<Request>()> make,
+std::shared_ptr<CallHandle> Service::call_here(const std::function<Result<Request>()>& make,
                                                std::size_t bytes, std::shared_ptr<ReplySink> sink) {
   return impl_->call_here(make, bytes, std::move(sink));
 }

@@ -39,7 +39,7 @@ distribution::CancelCall RpcEndpoint::call(RemoteCall call, distribution::CallRe
     return terms::parse_request(shared->function, shared->arguments, service_.limits());
   };
   auto handle = only_asks(shared->function)
-                    ? service_.call_here(std::move(make), bytes, std::move(sink))
+                    ? service_.call_here(make, bytes, std::move(sink))
                     : service_.call(std::move(make), bytes, std::move(sink));
   return [handle = std::move(handle)] { handle->cancel(); };
 }
