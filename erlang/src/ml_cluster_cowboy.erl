@@ -93,11 +93,12 @@ body(#{limit := Limit, timeout := Timeout}, Req) ->
         Length when is_integer(Length), Length > Limit ->
             {error, {too_large, <<"body">>, Length, Limit}};
         _ ->
-            pieces(new_stream(Req), Limit, Limit, now_ms() + Timeout, [])
+            Stream = new_stream(Req),
+            ok = continued(Stream),
+            pieces(Stream, Limit, Limit, now_ms() + Timeout, [])
     end.
 
-pieces(Stream, Left, Limit, _, _) when Left < 0 ->
-    #stream{} = Stream,
+pieces(_, Left, Limit, _, _) when Left < 0 ->
     {error, {too_large, <<"body">>, {at_least, Limit + 1}, Limit}};
 pieces(Stream, Left, Limit, Deadline, Read) ->
     Asked = more(Stream),
@@ -131,15 +132,15 @@ streamed(cut, Req) -> cut(Req).
 cut(#{version := 'HTTP/2'}) ->
     exit({shutdown, cut});
 cut(#{pid := Connection} = Req) ->
+    %% Without this a socket would wait, after its owner, for a client that does not read.
+    {links, Linked} = process_info(Connection, links),
+    _ = [inet:setopts(Socket, [{linger, {true, 0}}]) || Socket <- Linked, is_port(Socket)],
     %% With it goes this process.
     true = exit(Connection, kill),
     {500, Req}.
 
 %% @private
 -spec more(#stream{}) -> #stream{}.
-more(#stream{req = Req, continue = true} = Stream) ->
-    ok = req(inform, [100, Req]),
-    more(Stream#stream{continue = false});
 more(#stream{req = #{has_body := false}} = Stream) ->
     Ref = make_ref(),
     self() ! {request_body, Ref, fin, 0, <<>>},
@@ -162,7 +163,12 @@ event(_, _) ->
 %% @private
 -spec start(100..599, [{binary(), iodata()}], #stream{}) -> {ok, #stream{}}.
 start(Status, Headers, #stream{req = Req} = Stream) ->
+    ok = continued(Stream),
     {ok, Stream#stream{req = req(stream_reply, [Status, fields(Headers), Req])}}.
+
+%% Cowboy does this by itself for a body that is not read as it comes.
+continued(#stream{req = Req, continue = true}) -> req(inform, [100, Req]);
+continued(#stream{continue = false}) -> ok.
 
 %% @private
 %% What `cowboy_req:stream_body/3' does, with a deadline. Cowboy's connection asks for the next part

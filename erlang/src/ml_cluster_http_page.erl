@@ -49,17 +49,8 @@ file(#{path := Path}) ->
     end.
 
 served(Name, Type) ->
-    {ok, Body} = file:read_file(filename:join([priv_dir(), "page", Name])),
+    {ok, Body} = file:read_file(filename:join([code:priv_dir(ml_cluster), "page", Name])),
     #{status => 200, headers => [{<<"content-type">>, Type} | guards()], body => Body}.
-
-%% Beside our code, wherever that lies: a release, a library folder, a plain ebin/.
-priv_dir() ->
-    case code:priv_dir(ml_cluster) of
-        {error, bad_name} ->
-            filename:join(filename:dirname(filename:dirname(code:which(?MODULE))), "priv");
-        Dir ->
-            Dir
-    end.
 
 guards() ->
     [

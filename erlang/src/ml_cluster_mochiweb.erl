@@ -356,15 +356,13 @@ ended(Status, Started, Head, Conn) ->
 %% @private
 -spec more(#stream{}) -> #stream{}.
 more(#stream{conn = #conn{socket = Socket, buffer = Buffer} = Conn} = Stream) ->
-    ok = continue(Stream#stream.continue andalso Buffer =:= <<>>, Conn),
-    Asked = Stream#stream{continue = false},
     case Buffer =:= <<>> andalso Stream#stream.decoder =/= {length, 0} of
         true ->
-            Asked#stream{conn = arm(Conn)};
+            Stream#stream{conn = arm(Conn)};
         false ->
             %% What is to be told is here already.
             self() ! {tcp, Socket, <<>>},
-            Asked
+            Stream
     end.
 
 %% @private
@@ -394,7 +392,8 @@ decoded({error, Reason}, _, _) ->
 
 %% @private
 -spec start(100..599, [{binary(), iodata()}], #stream{}) -> {ok, #stream{}} | {error, closed}.
-start(Status, Headers, #stream{conn = Conn} = Stream) ->
+start(Status, Headers, #stream{conn = #conn{buffer = Buffer} = Conn} = Stream) ->
+    ok = continue(Stream#stream.continue andalso Buffer =:= <<>>, Conn),
     All = [{<<"connection">>, <<"close">>}, {<<"transfer-encoding">>, <<"chunked">>} | Headers],
     sent(send(head_of(Status, All), Conn), Stream).
 
