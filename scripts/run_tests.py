@@ -83,6 +83,8 @@ def suites():
         ("e2e", ["rebar3", "ct", "--dir", "test/e2e", "--logdir", "build/ct-e2e"], common_test),
         ("clients", [str(CLIENTS), "-m", "unittest", "discover", "-s", "test/clients", "-p",
                      "*_test.py"], unittest),
+        ("hornbeam", [sys.executable, "-m", "unittest", "discover", "-s", "test/hornbeam", "-p",
+                      "*_test.py"], unittest),
         ("page", ["/usr/bin/python3", "-m", "unittest", "discover", "-s", "test/page", "-p",
                   "*_test.py"], unittest),
         ("fuzz", ["scripts/fuzz", "30"], closing_line),
