@@ -13,21 +13,23 @@
 
 namespace {
 
-/// OpenMP's threads wait for each other by spinning unless told otherwise before the process
-/// starts, which on a machine that is busy makes a forward pass five times as long. So the program
-/// starts itself once more with the variable set; whoever has set it is left alone.
-void let_threads_sleep(char** argv) {
+/// OpenMP's threads wait for each other by spinning, as long as they are told before the process
+/// starts. For ever: with other work on the cores a forward pass takes eight times as long. Not at
+/// all: being woken costs a short text as much as computing it. So they spin for about the time
+/// between two steps of a forward pass: the program starts itself once more with the variable set;
+/// whoever has set one of them is left alone.
+void let_threads_spin_briefly(char** argv) {
   std::array<char, PATH_MAX> program{};
-  if (std::getenv("OMP_WAIT_POLICY") != nullptr) return;
+  if (std::getenv("OMP_WAIT_POLICY") != nullptr || std::getenv("GOMP_SPINCOUNT") != nullptr) return;
   if (readlink("/proc/self/exe", program.data(), program.size() - 1) <= 0) return;
-  setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
+  setenv("GOMP_SPINCOUNT", "4000", 1);
   execv(program.data(), argv);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  let_threads_sleep(argv);
+  let_threads_spin_briefly(argv);
   using ml_worker::ExitCode;
   try {
     const auto parsed = ml_worker::parse_command_line(argc, argv);

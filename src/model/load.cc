@@ -129,7 +129,9 @@ std::unique_ptr<Encoder> load_checked(const fs::path& directory, const ModelOpti
 std::unique_ptr<Encoder> load_model(const fs::path& directory, const ModelOptions& options) {
   check_options(options);
   try {
-    return load_checked(directory, options);
+    // On a thread that ends: the OpenMP team that a thread leaves behind counts against the cores
+    // for as long as it lives, and the teams that compute would hardly spin (main.cc).
+    return std::async(std::launch::async, [&] { return load_checked(directory, options); }).get();
   } catch (const fs::filesystem_error& error) {
     throw StartupError(ExitCode::model, error.what());
   }

@@ -60,7 +60,7 @@ class Peer:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         if name == "ml_worker":
             # As the program itself does.
-            environment["OMP_WAIT_POLICY"] = "PASSIVE"
+            environment["GOMP_SPINCOUNT"] = "4000"
         started = time.monotonic()
         self.process = subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
