@@ -85,6 +85,8 @@ def suites():
                      "*_test.py"], unittest),
         ("hornbeam", [sys.executable, "-m", "unittest", "discover", "-s", "test/hornbeam", "-p",
                       "*_test.py"], unittest),
+        ("docs", [sys.executable, "-m", "unittest", "discover", "-s", "test/docs", "-p",
+                  "*_test.py"], unittest),
         ("page", ["/usr/bin/python3", "-m", "unittest", "discover", "-s", "test/page", "-p",
                   "*_test.py"], unittest),
         ("fuzz", ["scripts/fuzz", "30"], closing_line),

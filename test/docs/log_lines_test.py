@@ -1,0 +1,67 @@
+"""docs/OPERATIONS.md explains every line that the sources log, and none that they do not."""
+
+import pathlib
+import re
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+CALL = re.compile(r"\blog::(?:info|warning|error)\(\s*")
+LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
+FORMAT = re.compile(r"~[0-9]*t?[a-z]")
+
+
+def first_argument(text):
+    """The text of a call's first argument, up to the comma or parenthesis that ends it."""
+    depth, position = 0, 0
+    while position < len(text):
+        if literal := LITERAL.match(text, position):
+            position = literal.end()
+            continue
+        if depth == 0 and text[position] in ",)":
+            break
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        position += 1
+    return text[:position]
+
+
+def worker_lines():
+    """Every message of the worker: literals side by side are one, those of a choice are two."""
+    found = set()
+    for file in (ROOT / "src").rglob("*.cc"):
+        text = file.read_text()
+        for call in CALL.finditer(text):
+            argument = first_argument(text[call.end():])
+            parts = [re.sub(r'^[^"]*\?', "", part) for part in argument.split(" : ")]
+            found |= {"".join(LITERAL.findall(part)) for part in parts}
+    return found - {""}
+
+
+def front_lines():
+    found = set()
+    for file in (ROOT / "erlang" / "src").glob("*.erl"):
+        for call in re.finditer(r"logger:(?:error|warning|notice|info|log)\(", file.read_text()):
+            following = file.read_text()[call.end():call.end() + 400]
+            found.add(FORMAT.sub("…", LITERAL.search(following).group(1)))
+    return found
+
+
+def explained(heading):
+    page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    section = re.split(r"^###? ", page.split(f"### {heading}\n")[1], flags=re.MULTILINE)[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return {row[0].removeprefix("| ").replace("``", "`").strip("` ") for row in rows}
+
+
+class LogLines(unittest.TestCase):
+    maxDiff = None
+
+    def test_worker(self):
+        self.assertEqual(sorted(line.strip("` ") for line in worker_lines()),
+                         sorted(explained("Worker")))
+
+    def test_front(self):
+        self.assertEqual(sorted(front_lines()), sorted(explained("Front")))
+
+
+if __name__ == "__main__":
+    unittest.main()
