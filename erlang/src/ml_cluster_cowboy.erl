@@ -106,9 +106,9 @@ pieces(Stream, Left, Limit, Deadline, Read) ->
         Message when element(1, Message) =:= request_body ->
             case event(Message, Asked) of
                 {last, Data, _} when byte_size(Data) =< Left ->
-                    {ok, iolist_to_binary([Read | Data])};
+                    {ok, iolist_to_binary([Read, Data])};
                 {_, Data, Next} ->
-                    pieces(Next, Left - byte_size(Data), Limit, Deadline, [Read | Data])
+                    pieces(Next, Left - byte_size(Data), Limit, Deadline, [Read, Data])
             end
     after max(0, Deadline - now_ms()) ->
         {error, slow_body}

@@ -29,10 +29,12 @@ check() ->
             wrong(Reason)
     end.
 
+-spec wrong(term()) -> no_return().
 wrong({bad_config, _, _, _} = Reason) -> stop(?EX_USAGE, ml_cluster_app:explain(Reason));
 wrong(not_distributed) -> stop(?EX_USAGE, ml_cluster_app:explain(not_distributed));
 wrong(Reason) -> failed(Reason).
 
+-spec failed(term()) -> no_return().
 failed(Reason) -> stop(?EX_SOFTWARE, io_lib:format("~0tp", [Reason])).
 
 -spec stop(1..255, iodata()) -> no_return().
