@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEAMS = {
     "value.h": "base", "error.h": "base", "startup_error.h": "base", "log.h": "base",
     "utf8.h": "base", "histogram.h": "base", "keyed_hash.h": "base", "tokenizer.h": "tokenizer", "encoder.h": "encoder", "cache.h": "cache",
-    "batching.h": "batching", "service.h": "service", "terms.h": "terms",
+    "batching.h": "batching", "service.h": "service", "golden.h": "service", "terms.h": "terms",
     "distribution.h": "distribution", "model.h": "model", "config.h": "config",
     "worker.h": "worker",
 }

@@ -103,8 +103,9 @@ def free_port():
 
 
 def environment():
-    """An epmd of our own, on loopback: suites that kill it hurt nobody else's nodes."""
-    return os.environ | {"ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
+    """A state folder and an epmd of our own: what suites do to them hurts nobody else."""
+    return os.environ | {"XDG_STATE_HOME": str(ROOT / "build" / "state"),
+                         "ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
                          # Threads that wait must not take the cores from those that work.
                          "OMP_WAIT_POLICY": "PASSIVE"}
 

@@ -37,6 +37,10 @@ struct Config {
   std::vector<std::string> models;  ///< the first is the default; none: all-MiniLM-L6-v2
   std::vector<std::filesystem::path> model_roots;
   std::map<std::string, std::string> aliases;
+  std::vector<std::string> allowed_models;  ///< names or aliases that may be loaded on demand
+  std::size_t models_max_bytes = 0;         ///< 0: no bound
+  std::filesystem::path state_folder;       ///< empty: the user's
+  std::chrono::seconds self_check_interval{30};
   ModelOptions model;
   std::size_t cache_bytes = std::size_t{256} << 20;
   std::size_t batch_tokens = 2048;

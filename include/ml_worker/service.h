@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "ml_worker/cache.h"
 #include "ml_worker/encoder.h"
 #include "ml_worker/error.h"
+#include "ml_worker/golden.h"
 #include "ml_worker/value.h"
 
 namespace ml_worker {
@@ -36,13 +38,26 @@ enum class VectorFormat {
   json,    ///< JSON array text with the shortest float32 digits
 };
 
+/// What is embedded or scored: a text, or a pair of texts. Valid UTF-8.
+struct Input {
+  Input(std::string one) : text(std::move(one)) {}
+  Input(const char* one) : text(one) {}
+  Input(std::string first, std::string other) : text(std::move(first)), second(std::move(other)) {}
+
+  std::string text;
+  std::optional<std::string> second;
+};
+
 struct EncodeOptions {
   VectorFormat format = VectorFormat::list;
   bool truncate = true;  ///< false: a text over the model's limit is `too_long`
-  std::optional<TruncationSide> truncation_side;     ///< none: the model's own
-  std::optional<bool> normalize;                     ///< L2; none: the model's own
-  std::optional<std::size_t> dimensions;             ///< cut to the first N, normalised again
+  std::optional<TruncationSide> truncation_side;  ///< none: the model's own
+  std::optional<bool> normalize;                  ///< L2; none: the model's own
+  std::optional<std::size_t> dimensions;          ///< cut to the first N, normalised again
+  /// Name of one of the model's prompts, "" for no prompt; none: the model's default prompt.
+  std::optional<std::string> prompt;
   std::optional<std::chrono::milliseconds> timeout;  ///< from arrival
+  Priority priority = Priority::interactive;
   bool usage = false;
   bool timings = false;
   bool fingerprint = false;
@@ -54,15 +69,49 @@ struct EncodeRequest {
   EncodeOptions options;
 };
 
+/// Vectors of an embedding model, scores of a classification model.
 struct PredictRequest {
+  std::vector<Input> inputs;  ///< pairs: for a classification model only
+  bool single = false;        ///< one input was given bare: the answer is one vector, not a list
+  std::string model;
+  EncodeOptions options;
+};
+
+/// Texts on one side of a similarity().
+struct TextOrTexts {
   std::vector<std::string> texts;
-  bool single = false;  ///< one text was given bare: the answer is one vector, not a list
+  bool single = false;  ///< one text was given bare
+};
+
+/// Cosines: a number for two texts, a list for a text and a list, a list of lists (a row for each
+/// text of `a`) for two lists.
+struct SimilarityRequest {
+  TextOrTexts a;
+  TextOrTexts b;
+  std::string model;
+  EncodeOptions options;
+};
+
+/// A vector per token, as the transformer gives it.
+struct EmbedTokensRequest {
+  std::vector<std::string> texts;
   std::string model;
   EncodeOptions options;
 };
 
 struct TokenizeRequest {
   std::vector<std::string> texts;
+  std::string model;
+  EncodeOptions options = {};
+};
+
+/// Answered with `ok` when the model is loaded.
+struct LoadModelRequest {
+  std::string model;
+};
+
+/// Answered with `ok` when no call uses the model any more and its memory is free.
+struct UnloadModelRequest {
   std::string model;
 };
 
@@ -72,7 +121,8 @@ struct HealthRequest {};
 struct ModelsRequest {};
 struct MetricsRequest {};
 
-using Request = std::variant<EncodeRequest, PredictRequest, TokenizeRequest, InfoRequest,
+using Request = std::variant<EncodeRequest, PredictRequest, SimilarityRequest, EmbedTokensRequest,
+                             TokenizeRequest, LoadModelRequest, UnloadModelRequest, InfoRequest,
                              GetLoadRequest, HealthRequest, ModelsRequest, MetricsRequest>;
 
 /// Limits on what one call may bring; whoever decodes a request holds to them too.
@@ -106,10 +156,19 @@ struct Fingerprint {
 struct VectorsReply {
   std::vector<std::shared_ptr<const CachedVector>> vectors;
   VectorFormat format = VectorFormat::list;
+  /// Each vector is one number and is sent as such, not as a list of one.
+  bool scalars = false;
   std::size_t cached = 0;
   std::optional<std::vector<TokenUsage>> usage;
   std::optional<CallTimings> timings;
   std::optional<Fingerprint> fingerprint;
+};
+
+/// The answer to embed_tokens: per text one row per token, finite.
+struct TokensReply {
+  std::vector<std::vector<float>> texts;  ///< row-major
+  std::size_t dimensions = 0;             ///< of a row
+  VectorFormat format = VectorFormat::list;
 };
 
 /// Receives the answer to one call, from any thread: exactly one call of one function. One that
@@ -121,6 +180,8 @@ class ReplySink {
   virtual void embeddings(const VectorsReply& reply) = 0;
   /// predict: bare vectors; the first one alone if `single`.
   virtual void prediction(const VectorsReply& reply, bool single) = 0;
+  /// embed_tokens: a list per text of a vector per token.
+  virtual void token_embeddings(const TokensReply& reply) = 0;
   virtual void value(const Value& value) = 0;
   virtual void failure(const Error& error) = 0;
 };
@@ -135,6 +196,28 @@ class CallHandle {
 
 // ---- The service --------------------------------------------------------------------------------
 
+/// A model that is ready to serve.
+struct LoadedModel {
+  LoadedModel(std::shared_ptr<Encoder> loaded, GoldenVectors verified = {})
+      : encoder(std::move(loaded)), golden(std::move(verified)) {}
+
+  std::shared_ptr<Encoder> encoder;
+  /// What health checks compare with; empty: what the first check finds.
+  GoldenVectors golden;
+};
+
+/// Where models come from that are not loaded. Called from one thread at a time, but list().
+class ModelSource {
+ public:
+  virtual ~ModelSource() = default;
+  /// Names of the models that are there.
+  virtual std::vector<std::string> list() const = 0;
+  /// About the memory that `name` will take; 0 if there is no such model.
+  virtual std::size_t weight_bytes(const std::string& name) const = 0;
+  /// Throws std::exception that says why it cannot be loaded.
+  virtual LoadedModel load(const std::string& name) = 0;
+};
+
 struct ServiceOptions {
   RequestLimits limits;
   BatchingOptions batching;
@@ -144,16 +227,29 @@ struct ServiceOptions {
   std::size_t pending_bytes = std::size_t{512} << 20;  ///< their texts
   /// Alias to model name; `default` is always there.
   std::map<std::string, std::string> aliases;
+  std::shared_ptr<ModelSource> source;  ///< none: nothing is loaded later
+  /// Names or aliases of models that a call or load_model() may load.
+  std::vector<std::string> allowed_models;
+  /// Bound on the weights of all loaded models; 0: none.
+  std::size_t models_max_bytes = 0;
   /// A forward pass that takes longer is `unhealthy`.
   std::chrono::milliseconds health_timeout{30000};
   /// A health result younger than this is used again.
   std::chrono::milliseconds health_max_age{5000};
 };
 
+/// How the service checks itself, without anybody asking.
+struct SelfCheckOptions {
+  std::chrono::milliseconds interval{30000};      ///< 0: no checks
+  std::chrono::milliseconds confirm_after{1000};  ///< a failed check is repeated after that
+  /// Called once, from any thread, when two checks in a row have failed; must be quick.
+  std::function<void(const std::string& what)> on_unhealthy;
+};
+
 class Service {
  public:
-  /// `models`: loaded, at least one; the first is the default unless an alias says otherwise.
-  Service(ServiceOptions options, std::vector<std::shared_ptr<Encoder>> models);
+  /// `models`: at least one; the first is the default unless an alias says otherwise.
+  Service(ServiceOptions options, std::vector<LoadedModel> models);
   ~Service();
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
@@ -173,8 +269,14 @@ class Service {
   std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make,
                                         std::size_t bytes, std::shared_ptr<ReplySink> sink);
 
-  /// No new work (`draining`); returns when all admitted calls are answered.
-  void drain();
+  /// Has the device checked again and again, and soon after something failed on it. Once.
+  void start_checking(SelfCheckOptions options);
+  /// `on_unhealthy` is not called any more.
+  void stop_checking();
+
+  /// No new work (`draining`); returns when all admitted calls are answered, or false when some
+  /// are not after `timeout`.
+  bool drain(std::chrono::milliseconds timeout = std::chrono::hours(24 * 365));
 
   /// The value that info() answers.
   Value info() const;

@@ -11,7 +11,7 @@ enum class ExitCode : int {
   internal = 1,
   usage = 64,       ///< EX_USAGE: unknown option, wrong type, wrong node name
   model = 65,       ///< EX_DATAERR: no model, or a broken model file
-  self_check = 70,  ///< EX_SOFTWARE: --check or the golden vectors failed
+  self_check = 70,  ///< EX_SOFTWARE: the vectors are not what they were, or --check failed
   name_taken = 73,  ///< EX_CANTCREAT: another node holds our name in epmd
   epmd = 69,        ///< EX_UNAVAILABLE: no epmd, and none could be started
   network = 71,     ///< EX_OSERR: cannot listen

@@ -18,6 +18,8 @@ struct Tokens {
   /// `given_is_lower_bound` (text that is cut anyway is not tokenized to its end).
   std::size_t given = 0;
   bool given_is_lower_bound = false;
+  std::size_t closing = 0;       ///< special tokens that the template puts at the end
+  std::size_t second_start = 0;  ///< of a pair: where token type 1 begins; 0: all of type 0
 };
 
 /// Immutable: any number of threads may share one.
@@ -29,6 +31,13 @@ class Tokenizer {
   /// from `side`, special tokens are kept.
   virtual Tokens encode(std::string_view text, std::size_t max_tokens,
                         TruncationSide side) const = 0;
+
+  /// False where the directory has no template for pairs, or one that is not supported.
+  virtual bool takes_pairs() const = 0;
+  /// Two texts as one input. What is over `max_tokens` is cut from the longer one first
+  /// (Hugging Face's `longest_first`). REQUIRES: takes_pairs()
+  virtual Tokens encode_pair(std::string_view first, std::string_view second,
+                             std::size_t max_tokens, TruncationSide side) const = 0;
 
   virtual std::size_t vocabulary_size() const = 0;
 };

@@ -14,19 +14,15 @@ using Milliseconds = std::chrono::milliseconds;
 
 /// Names that travel as atoms. Any other name came from a caller and travels as a binary: the
 /// receiving VM never frees an atom, so a caller that invents names must not make any.
-constexpr std::array<std::string_view, 35> kArgumentAtoms = {
-    "a",         "args",        "arguments",
-    "b",         "call",        "dimensions",
-    "element",   "fingerprint", "format",
-    "frame",     "function",    "input",
-    "model",     "module",      "name",
-    "normalize", "options",     "opts",
-    "pair",      "pairs",       "priority",
-    "prompt",    "queue",       "reply",
-    "request",   "text",        "texts",
-    "timeout",   "timeout_ms",  "timings",
-    "tokens",    "truncate",    "truncation_side",
-    "usage",     "value"};
+constexpr std::array<std::string_view, 37> kArgumentAtoms = {
+    "a",          "args",         "arguments",   "b",        "call",
+    "dimensions", "element",      "fingerprint", "format",   "frame",
+    "function",   "input",        "model",       "models",   "module",
+    "name",       "normalize",    "options",     "opts",     "pair",
+    "pairs",      "priority",     "prompt",      "queue",    "reply",
+    "request",    "similarities", "text",        "texts",    "timeout",
+    "timeout_ms", "timings",      "tokens",      "truncate", "truncation_side",
+    "usage",      "value"};
 
 constexpr std::size_t kMaxWhatBytes = 1024;
 

@@ -23,8 +23,9 @@ constexpr const char* kFooter =
     "~/.erlang.cookie; never from the command line. SIGTERM and SIGINT drain: no new work, queued\n"
     "work is answered, the name leaves epmd, exit status 0.\n"
     "\nExit status: 0 ended as asked, 1 internal error, 64 wrong option or name, 65 no or broken\n"
-    "model, 69 no epmd, 70 self-check failed, 71 cannot listen, 73 name taken, 77 cookie missing\n"
-    "or readable by others, 78 TLS files missing, broken or readable by others.";
+    "model, 69 no epmd, 70 vectors that are not what they were (at start, by --check, or while\n"
+    "serving: then after draining), 71 cannot listen, 73 name taken, 77 cookie missing or\n"
+    "readable by others, 78 TLS files missing, broken or readable by others.";
 
 /// What the options write to before it becomes a Config: strings that need a second look.
 struct RawOptions {
@@ -40,6 +41,7 @@ struct RawOptions {
   std::size_t peer_timeout_seconds = 60;
   std::size_t handshake_timeout_seconds = 7;
   std::size_t send_timeout_seconds = 30;
+  std::size_t self_check_seconds = 30;
   bool no_start_epmd = false;
   bool no_epmd = false;
   TlsConfig tls;
@@ -117,13 +119,28 @@ void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
       ->allow_extra_args(false);
   app.add_option("--alias", raw.aliases, "ALIAS=NAME: a further name of a model; repeatable")
       ->allow_extra_args(false);
-  app.add_option("--device", config.model.device, "auto or cpu")->capture_default_str();
-  app.add_option("--dtype", raw.dtype, "auto, float32, bfloat16, float16 or int8")
+  app.add_option("--device", config.model.device, "auto, cpu or cuda[:i,…]")->capture_default_str();
+  app.add_option("--dtype", raw.dtype,
+                 "auto (float32 on the CPU, float16 on CUDA), float32, bfloat16, float16 or int8")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "int8"}))
       ->capture_default_str();
   app.add_option("--compute-threads", config.model.compute_threads,
                  "Threads of one forward pass (0: all cores)")
       ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--allow-model", config.allowed_models,
+                 "Model that a call or load_model may load later; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--models-max-bytes", config.models_max_bytes,
+                 "Bound on the weights of all loaded models (0: none)")
+      ->capture_default_str();
+  app.add_option("--state-dir", config.state_folder,
+                 "Folder for the golden vectors of verified models (default: $STATE_DIRECTORY, "
+                 "$XDG_STATE_HOME/ml_worker or ~/.local/state/ml_worker)");
+  app.add_option("--self-check-interval", raw.self_check_seconds,
+                 "Seconds between checks of the device against the golden vectors (0: none); a "
+                 "worker that fails two in a row drains and exits with status 70")
+      ->check(CLI::Range(0, 86400))
       ->capture_default_str();
   app.add_flag("--check", config.check,
                "Load the models, embed, compare, print a report and exit: 0 if all is well");
@@ -232,6 +249,7 @@ void read_raw(const RawOptions& raw, Config& config) {
   config.peer_timeout = std::chrono::seconds(raw.peer_timeout_seconds);
   config.handshake_timeout = std::chrono::seconds(raw.handshake_timeout_seconds);
   config.send_timeout = std::chrono::seconds(raw.send_timeout_seconds);
+  config.self_check_interval = std::chrono::seconds(raw.self_check_seconds);
   config.start_epmd = !raw.no_start_epmd;
   config.use_epmd = !raw.no_epmd;
   check_port_is_known(config);

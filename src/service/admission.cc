@@ -48,9 +48,9 @@ void Admission::close() {
   closed_ = true;
 }
 
-void Admission::wait_until_empty() {
+bool Admission::wait_until_empty(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  emptied_.wait(lock, [this] { return before_close_ == 0; });
+  return emptied_.wait_for(lock, timeout, [this] { return before_close_ == 0; });
 }
 
 std::size_t Admission::pending_calls() const {

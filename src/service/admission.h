@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -42,8 +43,8 @@ class Admission : public std::enable_shared_from_this<Admission> {
 
   /// Later tickets are marked `after_close`: they may ask, but bring no work.
   void close();
-  /// Returns when every ticket given before close() is back.
-  void wait_until_empty();
+  /// Returns when every ticket given before close() is back, or false when some are not in time.
+  bool wait_until_empty(std::chrono::milliseconds timeout);
 
   std::size_t pending_calls() const;
   std::size_t untokenized_bytes() const { return untokenized_bytes_; }

@@ -1,5 +1,6 @@
 #include "service/call.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -32,6 +33,14 @@ Call::Call(std::shared_ptr<CallCounters> counters, std::shared_ptr<Admission::Ti
       number_(++counters_->total),
       ticket_(std::move(ticket)),
       sink_(std::move(sink)) {}
+
+std::optional<Clock::time_point> Call::deadline(
+    const std::optional<std::chrono::milliseconds>& timeout) const {
+  // What is over a century would overflow the clock.
+  constexpr std::chrono::milliseconds kForever = std::chrono::hours{24 * 365 * 100};
+  if (!timeout) return std::nullopt;
+  return arrival_ + std::min(*timeout, kForever);
+}
 
 bool Call::leave_open(State next) {
   State expected = State::open;

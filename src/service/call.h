@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "ml_worker/histogram.h"
 #include "ml_worker/service.h"
@@ -36,6 +37,9 @@ class Call : public CallHandle {
   /// The service's calls are numbered from 1.
   std::uint64_t number() const { return number_; }
   Clock::time_point arrival() const { return arrival_; }
+  /// When a `timeout` that counts from the arrival is over.
+  std::optional<Clock::time_point> deadline(
+      const std::optional<std::chrono::milliseconds>& timeout) const;
   /// Nobody has answered or cancelled it yet.
   bool open() const { return state_ == State::open; }
   bool cancelled() const { return state_ == State::cancelled; }

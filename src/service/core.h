@@ -14,7 +14,9 @@
 #include "service/call_threads.h"
 #include "service/health.h"
 #include "service/in_flight.h"
+#include "service/model_loader.h"
 #include "service/models.h"
+#include "service/self_check.h"
 
 namespace ml_worker {
 
@@ -22,7 +24,7 @@ namespace ml_worker {
 inline BatchingOptions batching_options(const ServiceOptions& options, const ModelTable& models) {
   BatchingOptions batching = options.batching;
   for (const auto& model : models.all()) {
-    batching.lanes = std::max(batching.lanes, model->replicas());
+    batching.lanes = std::max(batching.lanes, model.encoder->replicas());
   }
   return batching;
 }
@@ -30,26 +32,30 @@ inline BatchingOptions batching_options(const ServiceOptions& options, const Mod
 /// Members stand in the order in which they depend on each other; Service::Impl stops the threads
 /// before any of them goes.
 struct Core {
-  Core(ServiceOptions service_options, std::vector<std::shared_ptr<Encoder>> loaded)
+  Core(ServiceOptions service_options, std::vector<LoadedModel> loaded)
       : options(std::move(service_options)),
         models(std::move(loaded), options.aliases),
         cache(options.cache_bytes),
         in_flight(cache),
         admission(std::make_shared<Admission>(options.pending_calls, options.pending_bytes)),
         threads(options.tokenizer_threads),
+        loader(models, threads, options),
         batcher(batching_options(options, models)),
-        health(batcher, models, threads, {options.health_timeout, options.health_max_age}) {}
+        health(batcher, models, threads, options.health_timeout),
+        self_check(health) {}
 
   const ServiceOptions options;
   const Clock::time_point started = Clock::now();
-  const ModelTable models;
+  ModelTable models;
   VectorCache cache;
   InFlight in_flight;
   const std::shared_ptr<Admission> admission;
   const std::shared_ptr<CallCounters> counters = std::make_shared<CallCounters>();
   CallThreads threads;
+  ModelLoader loader;
   Batcher batcher;
   HealthCheck health;
+  SelfCheck self_check;
 };
 
 }  // namespace ml_worker

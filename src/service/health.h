@@ -1,8 +1,9 @@
-// Is the device able to compute, and does it compute what it did before?
+// Is the device able to compute, and does it compute what it did when the model was verified?
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
-#include <map>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,53 +11,50 @@
 #include <vector>
 
 #include "ml_worker/batching.h"
-#include "service/call.h"
 #include "service/call_threads.h"
 #include "service/models.h"
 
 namespace ml_worker {
 
-/// A check is a forward pass of each model on the device thread, past the queue. One check at a
-/// time; whoever asks meanwhile gets its result, whoever asks soon after gets it again. No thread
-/// waits for the device: a watchdog answers when it takes too long.
+/// A check is golden sentences through each model on the device thread, past the queue. One check
+/// at a time; whoever asks meanwhile gets its result, whoever asks soon after gets it again. No
+/// thread waits for the device: a watchdog answers when it takes too long.
 class HealthCheck {
  public:
-  struct Times {
-    std::chrono::milliseconds timeout;
-    std::chrono::milliseconds max_age;
-  };
-  HealthCheck(Batcher& batcher, const ModelTable& models, CallThreads& threads, Times times);
+  /// A check that takes longer than `timeout` has failed.
+  HealthCheck(Batcher& batcher, const ModelTable& models, CallThreads& threads,
+              std::chrono::milliseconds timeout);
   ~HealthCheck();
   HealthCheck(const HealthCheck&) = delete;
   HealthCheck& operator=(const HealthCheck&) = delete;
 
-  /// Answers `call` with `ok` or `{unhealthy, What}`, now or later, on a call thread.
-  void check(std::shared_ptr<Call> call);
+  using Verdict = std::optional<Error>;
+  using Listener = std::function<void(const Verdict&)>;
+
+  /// Tells `listener` none or `{unhealthy, What}`, now or later, on a call thread. A result not
+  /// older than `max_age` is used again.
+  void check(Listener listener, std::chrono::milliseconds max_age);
   /// What the last check found wrong; none if it found nothing, or there was none.
   std::optional<Error> failure() const;
   /// Answers those who wait with `draining`. REQUIRES: the batcher has stopped.
   void stop();
 
  private:
-  using Verdict = std::optional<Error>;
-  using Waiting = std::vector<std::shared_ptr<Call>>;
+  using Waiting = std::vector<Listener>;
 
-  bool fresh() const;               // REQUIRES: mutex_ held
-  bool overdue() const;             // REQUIRES: mutex_ held
-  Waiting record(Verdict verdict);  // REQUIRES: mutex_ held
-  void answer(const Waiting& waiting, const Verdict& verdict);
+  bool fresh(std::chrono::milliseconds max_age) const;  // REQUIRES: mutex_ held
+  bool overdue() const;                                 // REQUIRES: mutex_ held
+  Waiting record(Verdict verdict);                      // REQUIRES: mutex_ held
+  void tell(const Waiting& waiting, const Verdict& verdict);
   void begin();  // REQUIRES: mutex_ held
   void run_on_device();
   Verdict check_models();
-  void check_model(Encoder& model);
   void watch();
 
   Batcher& batcher_;
   const ModelTable& models_;
   CallThreads& threads_;
-  const Times times_;
-  /// Of each model's first pass; the device thread's.
-  std::map<const Encoder*, std::vector<float>> references_;
+  const std::chrono::milliseconds timeout_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

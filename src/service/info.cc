@@ -4,9 +4,11 @@
 
 #include <array>
 #include <fstream>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace ml_worker {
 namespace {
@@ -29,39 +31,55 @@ std::size_t resident_bytes() {
   return resident_pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
-std::size_t weight_bytes(const ModelTable& models) {
-  std::size_t bytes = 0;
-  for (const auto& model : models.all()) bytes += model->description().weight_bytes;
-  return bytes;
-}
-
 Value aliases_value(const ModelTable& models) {
   ValueMap map;
   for (const auto& [alias, name] : models.aliases()) map.entries.emplace_back(alias, name);
   return map;
 }
 
-Value model_value(const ModelDescription& model) {
-  return map({{"name", model.name},
-              {"dimensions", model.dimensions},
-              {"max_tokens", model.max_tokens},
-              {"normalizes", model.normalizes},
-              {"model_id", model.model_id},
-              {"numerics", model.numerics},
-              {"weights_bytes", model.weight_bytes}});
+Value names_of(const std::map<std::string, std::string>& named) {
+  ValueList names;
+  for (const auto& entry : named) names.emplace_back(entry.first);
+  return names;
+}
+
+Value strings(const std::vector<std::string>& texts) {
+  return ValueList(texts.begin(), texts.end());
+}
+
+std::vector<std::pair<std::string, Value>> model_entries(const ModelDescription& model) {
+  const bool embeds = model.task == ModelTask::embedding;
+  return {{"name", model.name},
+          {"task", atom(embeds ? "embedding" : "classification")},
+          {"dimensions", model.dimensions},
+          {"max_tokens", model.max_tokens},
+          {"normalizes", model.normalizes},
+          {"prompts", names_of(model.prompts)},
+          {"labels", strings(model.labels)},
+          {"model_id", model.model_id},
+          {"numerics", model.numerics},
+          {"weights_bytes", model.weight_bytes}};
 }
 
 Value model_section(const ModelTable& models) {
+  const ModelTable::Model first_choice = models.default_model();
   ValueList names;
-  for (const auto& model : models.all()) names.emplace_back(model->description().name);
-  const ModelDescription& first_choice = models.default_model().description();
   ValueList details;
-  for (const auto& model : models.all()) details.push_back(model_value(model->description()));
+  for (const auto& model : models.all()) {
+    names.emplace_back(model.encoder->description().name);
+    details.push_back(map(model_entries(model.encoder->description())));
+  }
   return map({{"loaded_models", std::move(names)},
-              {"default_model", first_choice.name},
-              {"default_dimensions", first_choice.dimensions},
+              {"default_model", first_choice->description().name},
+              {"default_dimensions", first_choice->description().dimensions},
               {"aliases", aliases_value(models)},
               {"details", std::move(details)}});
+}
+
+Value memory_section(const Core& core) {
+  return map({{"rss_bytes", resident_bytes()},
+              {"weights_bytes", core.models.weight_bytes()},
+              {"models_max_bytes", core.options.models_max_bytes}});
 }
 
 Value cache_section(const CacheStats& stats) {
@@ -139,8 +157,7 @@ Value histograms_section(const CallCounters& counters, const BatchingStats& batc
 
 Value info_value(const Core& core) {
   return map({{"model", model_section(core.models)},
-              {"memory", map({{"rss_bytes", resident_bytes()},
-                              {"weights_bytes", weight_bytes(core.models)}})},
+              {"memory", memory_section(core)},
               {"cache", cache_section(core.cache.stats())},
               {"queue", queue_section(core.batcher.stats())},
               {"calls", calls_section(core)},
@@ -153,7 +170,14 @@ Value info_value(const Core& core) {
 
 Value models_value(const Core& core) {
   ValueList list;
-  for (const auto& model : core.models.all()) list.push_back(model_value(model->description()));
+  for (const std::string& name : core.loader.list()) {
+    const ModelTable::Model model = core.models.find(name);
+    auto entries = model ? model_entries(model->description())
+                         : std::vector<std::pair<std::string, Value>>{{"name", name}};
+    entries.emplace_back("loaded", model != nullptr);
+    entries.emplace_back("allowed", core.loader.may_load(name));
+    list.push_back(map(std::move(entries)));
+  }
   return list;
 }
 

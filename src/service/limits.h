@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "ml_worker/error.h"
@@ -10,8 +9,7 @@
 
 namespace ml_worker {
 
-/// too_large with `texts` (count), `text` (bytes of one) or `call` (bytes of all).
-std::optional<Error> check_limits(const std::vector<std::string>& texts,
-                                  const RequestLimits& limits);
+/// too_large with `texts` (count; a pair is one), `text` (bytes of one) or `call` (bytes of all).
+std::optional<Error> check_limits(const std::vector<Input>& inputs, const RequestLimits& limits);
 
 }  // namespace ml_worker

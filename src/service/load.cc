@@ -23,7 +23,6 @@ std::chrono::milliseconds retry_after(const Core& core) {
 }
 
 Result<Value> load_value(const Core& core) {
-  if (auto unhealthy = core.health.failure()) return *unhealthy;
   if (core.batcher.full() || core.admission->full()) return errors::overloaded(retry_after(core));
   return Value(wait_seconds(core));
 }

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "ml_worker/service.h"
-#include "service/models.h"
+#include "service/inputs.h"
 
 namespace ml_worker {
 
 /// Per text its token ids as the model would get them: special tokens included, cut to its limit.
 /// too_large with `tokens` where the ids would not fit into a sensible reply.
-Result<Value> tokenize(const TokenizeRequest& request, const ModelTable& models);
+Result<Value> tokenize_texts(std::vector<Input> inputs, const EncodeOptions& options,
+                             const Encoder& model);
 
 }  // namespace ml_worker

@@ -27,7 +27,12 @@ void normalize(std::vector<float>& values) {
 
 Result<VectorShape> resolve_shape(const EncodeOptions& options, const ModelDescription& model) {
   VectorShape shape;
-  shape.normalize = options.normalize.value_or(model.normalizes);
+  if (model.task == ModelTask::classification && (options.dimensions || options.normalize)) {
+    return errors::bad_argument(options.dimensions ? "dimensions" : "normalize",
+                                "expected none for the scores of " + model.name + ", got a value");
+  }
+  shape.normalize =
+      model.task == ModelTask::embedding && options.normalize.value_or(model.normalizes);
   shape.dimensions = options.dimensions.value_or(model.dimensions);
   shape.truncation_side = options.truncation_side.value_or(model.truncation_side);
   if (shape.dimensions < 1 || shape.dimensions > model.dimensions) {
@@ -38,9 +43,10 @@ Result<VectorShape> resolve_shape(const EncodeOptions& options, const ModelDescr
 }
 
 std::string cache_key_prefix(const ModelDescription& model, const VectorShape& shape) {
-  return fmt::format("{}:{}{}:{}{}{}{}:", model.model_id.size(), model.model_id,
+  return fmt::format("{}:{}{}:{}{}{}{},{}:", model.model_id.size(), model.model_id,
                      model.numerics.size(), model.numerics, shape.normalize ? 'n' : '-',
-                     shape.truncation_side == TruncationSide::left ? 'l' : 'r', shape.dimensions);
+                     shape.truncation_side == TruncationSide::left ? 'l' : 'r', shape.dimensions,
+                     shape.unpooled);
 }
 
 std::optional<std::vector<float>> finish_vector(std::span<const float> raw,

@@ -19,13 +19,16 @@ struct VectorShape {
   bool normalize = false;
   std::size_t dimensions = 0;
   TruncationSide truncation_side = TruncationSide::right;
+  /// Leading tokens that pooling leaves out. The prompt's text itself counts as the text's.
+  std::size_t unpooled = 0;
 };
 
-/// bad_argument if the model has fewer dimensions than asked for, or 0 are asked for.
+/// bad_argument if the model has fewer dimensions than asked for, or 0 are asked for; for a
+/// classification model, if its scores are to be cut or normalised.
 Result<VectorShape> resolve_shape(const EncodeOptions& options, const ModelDescription& model);
 
-/// What stands before the text in a cache key: fingerprint and shape. No two different ones give
-/// equal keys, whatever the texts are.
+/// What stands before the text (or pair) in a cache key: fingerprint and shape. No two different
+/// ones give equal keys, whatever the texts are.
 std::string cache_key_prefix(const ModelDescription& model, const VectorShape& shape);
 
 /// `raw` cut to the shape's dimensions, then, if it normalises, divided by max(‖x‖₂, 1e-12) as

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <string_view>
 #include <unordered_map>
 #include <utility>
 
@@ -13,13 +12,6 @@ namespace {
 
 /// A reply of more vectors is written on the lane of large work.
 constexpr std::size_t kSmallReply = 64;
-
-std::optional<Clock::time_point> deadline_of(const Call& call, const EncodeOptions& options) {
-  if (!options.timeout) return std::nullopt;
-  // What is over a century would overflow the clock.
-  constexpr std::chrono::milliseconds kForever = std::chrono::hours{24 * 365 * 100};
-  return call.arrival() + std::min(*options.timeout, kForever);
-}
 
 std::chrono::microseconds microseconds(Clock::duration duration) {
   using std::chrono::duration_cast;
@@ -32,49 +24,52 @@ std::uint64_t count_of(std::chrono::microseconds duration) {
 
 }  // namespace
 
-VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, Kind kind, std::string model,
-                         EncodeOptions options)
+VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
+                         EncodeOptions options, Answer answer)
     : core_(core),
       call_(std::move(call)),
-      kind_(kind),
-      model_name_(std::move(model)),
-      options_(options),
-      deadline_(deadline_of(*call_, options_)),
+      model_(std::move(model)),
+      options_(std::move(options)),
+      answer_(std::move(answer)),
+      deadline_(call_->deadline(options_.timeout)),
       begun_(Clock::now()),
       submitted_(begun_) {}
 
-void VectorsCall::start(const std::vector<std::string>& texts, Admission::Ticket& ticket) {
-  if (const auto error = prepare()) return call_->fail(*error);
-  std::vector<Missing> missing = look_up(texts);
-  if (!tokenize(texts, missing)) return;
+void VectorsCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
+  if (const auto error = prepare(inputs)) return call_->fail(*error);
+  std::vector<Missing> missing = look_up(inputs);
+  if (!tokenize(inputs, missing)) return;
   ticket.tokenized();
   if (const auto error = first_too_long(missing)) return call_->fail(*error);
   compute(std::move(missing));
   if (vector_arrived()) finish();
 }
 
-std::optional<Error> VectorsCall::prepare() {
-  model_ = core_.models.find(model_name_);
-  if (!model_) return errors::unknown_model(model_name_);
+std::optional<Error> VectorsCall::prepare(std::vector<Input>& inputs) {
+  if (auto error = check_pairs(inputs, *model_)) return error;
   const auto shape = resolve_shape(options_, model_->description());
   if (!shape) return shape.error();
+  const auto prompt = resolve_prompt(options_, *model_);
+  if (!prompt) return prompt.error();
   shape_ = *shape;
+  shape_.unpooled = prompt->unpooled;
+  prepend(prompt->text, inputs);
   if (deadline_ && Clock::now() > *deadline_) return errors::deadline_exceeded();
   return std::nullopt;
 }
 
 // An entry that came between the call's arrival and now saves the work, but is not `cached`.
-std::vector<VectorsCall::Missing> VectorsCall::look_up(const std::vector<std::string>& texts) {
+std::vector<VectorsCall::Missing> VectorsCall::look_up(const std::vector<Input>& inputs) {
   const std::string prefix = cache_key_prefix(model_->description(), shape_);
-  std::unordered_map<std::string_view, std::size_t, KeyedHash> first_by_text;
+  std::unordered_map<std::string, std::size_t, KeyedHash> first_by_key;
   std::vector<Missing> missing;
-  vectors_.resize(texts.size());
-  first_equal_.resize(texts.size());
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const std::size_t first = first_by_text.try_emplace(texts[i], i).first->second;
+  vectors_.resize(inputs.size());
+  first_equal_.resize(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    std::string key = prefix + key_of(inputs[i]);
+    const std::size_t first = first_by_key.try_emplace(key, i).first->second;
     first_equal_[i] = first;
     if (first == i) {
-      std::string key = prefix + texts[i];
       vectors_[i] = core_.cache.get(key);
       if (!vectors_[i]) missing.push_back({i, std::move(key), {}});
     }
@@ -85,12 +80,11 @@ std::vector<VectorsCall::Missing> VectorsCall::look_up(const std::vector<std::st
 }
 
 /// False if the caller has gone meanwhile.
-bool VectorsCall::tokenize(const std::vector<std::string>& texts, std::vector<Missing>& missing) {
+bool VectorsCall::tokenize(const std::vector<Input>& inputs, std::vector<Missing>& missing) {
   const Clock::time_point started = Clock::now();
-  const std::size_t limit = model_->description().max_tokens;
   for (Missing& text : missing) {
     if (!call_->open()) return false;
-    text.tokens = model_->tokenizer().encode(texts[text.slot], limit, shape_.truncation_side);
+    text.tokens = ml_worker::tokenize(inputs[text.slot], *model_, shape_.truncation_side);
   }
   tokenize_time_ = microseconds(Clock::now() - started);
   return true;
@@ -138,7 +132,7 @@ VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
       vector_arrived();
     } else if (joined.created) {
       created.promises.push_back(make_promise(std::move(joined.created), text.tokens));
-      created.items.push_back(make_item(created.promises.back(), std::move(text.tokens.ids)));
+      created.items.push_back(make_item(created.promises.back(), std::move(text.tokens)));
     }
   }
   return created;
@@ -154,11 +148,11 @@ std::shared_ptr<TextPromise> VectorsCall::make_promise(
                                        std::move(measured));
 }
 
-WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise,
-                                std::vector<std::int32_t> ids) const {
+WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise, Tokens tokens) const {
   WorkItem item;
   item.encoder = model_;
-  item.input.ids = std::move(ids);
+  item.input = queued(std::move(tokens), shape_.unpooled);
+  item.priority = options_.priority;
   item.deadline = deadline_;
   item.caller = call_->number();
   item.interest = [promise] { return promise->interest(); };
@@ -193,15 +187,12 @@ void VectorsCall::text_ready(std::size_t slot, std::shared_ptr<const CachedVecto
 
 void VectorsCall::text_failed(const Error& error) {
   if (failed_.exchange(true)) return;
+  if (error.kind == ErrorKind::model_failed) core_.self_check.soon();
   core_.threads.post(CallThreads::Lane::small, [call = call_, error] { call->fail(error); });
 }
 
 void VectorsCall::finish() {
-  const VectorsReply reply = make_reply();
-  call_->answer([this, &reply](ReplySink& sink) {
-    if (kind_ == Kind::encode) return sink.embeddings(reply);
-    sink.prediction(reply, kind_ == Kind::predict_single);
-  });
+  call_->answer([this](ReplySink& sink) { answer_(sink, make_reply()); });
 }
 
 VectorsReply VectorsCall::make_reply() {

@@ -1,4 +1,4 @@
-// The life of one encode or predict call.
+// The life of one call that asks for vectors: encode, predict, similarity.
 //
 // start() runs on a call thread: it looks every text up in the cache, tokenizes the others, joins
 // those that are being computed already and submits the rest. Then vectors arrive on the device
@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "service/call.h"
 #include "service/core.h"
 #include "service/in_flight.h"
+#include "service/inputs.h"
 #include "service/text_promise.h"
 #include "service/vectors.h"
 
@@ -25,13 +27,14 @@ namespace ml_worker {
 
 class VectorsCall : public TextWaiter, public std::enable_shared_from_this<VectorsCall> {
  public:
-  enum class Kind { encode, predict, predict_single };
+  /// Makes the answer of the vectors, which stand in the order of the inputs.
+  using Answer = std::function<void(ReplySink&, VectorsReply)>;
 
-  VectorsCall(Core& core, std::shared_ptr<Call> call, Kind kind, std::string model,
-              EncodeOptions options);
+  VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
+              EncodeOptions options, Answer answer);
 
   /// `ticket` is told when the texts are tokenized. Returns without waiting for the device.
-  void start(const std::vector<std::string>& texts, Admission::Ticket& ticket);
+  void start(std::vector<Input> inputs, Admission::Ticket& ticket);
 
   Interest interest(Clock::time_point now) const override;
   void text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
@@ -52,16 +55,15 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
     std::vector<WorkItem> items;
   };
 
-  std::optional<Error> prepare();
-  std::vector<Missing> look_up(const std::vector<std::string>& texts);
-  bool tokenize(const std::vector<std::string>& texts, std::vector<Missing>& missing);
+  std::optional<Error> prepare(std::vector<Input>& inputs);
+  std::vector<Missing> look_up(const std::vector<Input>& inputs);
+  bool tokenize(const std::vector<Input>& inputs, std::vector<Missing>& missing);
   std::optional<Error> first_too_long(const std::vector<Missing>& missing) const;
   void compute(std::vector<Missing> missing);
   Created join(std::vector<Missing> missing);
   std::shared_ptr<TextPromise> make_promise(std::shared_ptr<InFlight::Computation> computation,
                                             const Tokens& tokens) const;
-  WorkItem make_item(const std::shared_ptr<TextPromise>& promise,
-                     std::vector<std::int32_t> ids) const;
+  WorkItem make_item(const std::shared_ptr<TextPromise>& promise, Tokens tokens) const;
   bool vector_arrived();
   void finish();
   VectorsReply make_reply();
@@ -69,11 +71,10 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
 
   Core& core_;
   const std::shared_ptr<Call> call_;
-  const Kind kind_;
-  const std::string model_name_;
+  const std::shared_ptr<Encoder> model_;
   const EncodeOptions options_;
+  const Answer answer_;
   const std::optional<Clock::time_point> deadline_;
-  std::shared_ptr<Encoder> model_;
   VectorShape shape_;
 
   /// The element with the same text that comes first; vectors stand there until finish().

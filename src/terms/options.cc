@@ -109,6 +109,21 @@ bool read_timeout(Reader& reader, EncodeOptions& options) {
   return true;
 }
 
+/// A prompt's name; its length is bounded as that of every word is.
+bool read_prompt(Reader& reader, EncodeOptions& options) {
+  if (skip_unset(reader)) return true;
+  const auto word = read_word(reader);
+  if (word && is_valid_utf8(word->text)) options.prompt = word->text;
+  return options.prompt.has_value();
+}
+
+bool read_priority(Reader& reader, EncodeOptions& options) {
+  const auto word = read_word(reader);
+  if (!word || (word->text != "interactive" && word->text != "bulk")) return false;
+  options.priority = word->text == "bulk" ? Priority::bulk : Priority::interactive;
+  return true;
+}
+
 struct Option {
   std::string_view name;
   std::string_view expected;
@@ -116,11 +131,13 @@ struct Option {
 };
 
 /// Sorted by name, as info() lists them.
-constexpr std::array<Option, 9> kOptions = {{
+constexpr std::array<Option, 11> kOptions = {{
     {"dimensions", "an integer from 1 to the model's dimensions", read_dimensions},
     {"fingerprint", "true or false", read_flag<&EncodeOptions::fingerprint>},
     {"format", "list, binary, base64 or json", read_format},
     {"normalize", "true or false", read_normalize},
+    {"priority", "interactive or bulk", read_priority},
+    {"prompt", "the name of one of the model's prompts", read_prompt},
     {"timeout_ms", "an integer from 0 to 4294967295", read_timeout},
     {"timings", "true or false", read_flag<&EncodeOptions::timings>},
     {"truncate", "true or false", read_flag<&EncodeOptions::truncate>},

@@ -101,7 +101,12 @@ CallReply prediction_term(const VectorsReply& reply, bool single, std::size_t si
                           std::size_t max_bytes) {
   CallReply result;
   reserve_large(result.term, size);
-  if (single && !reply.vectors.empty()) {
+  const bool bare = single && !reply.vectors.empty();
+  if (bare && reply.scalars) {
+    write_scalar(reply.vectors.front()->values.front(), reply.format, result.term);
+  } else if (reply.scalars) {
+    write_scalars(reply.vectors, reply.format, result.term);
+  } else if (bare) {
     write_vector(*reply.vectors.front(), reply.format, result.term);
   } else {
     write_vectors(reply.vectors, reply.format, max_bytes, result.term);
@@ -122,6 +127,16 @@ class TermSink : public ReplySink {
   void prediction(const VectorsReply& reply, bool single) override {
     answer_vectors(
         reply, [&](std::size_t size) { return prediction_term(reply, single, size, max_bytes_); });
+  }
+
+  void token_embeddings(const TokensReply& reply) override {
+    deliver_(checked(
+        [&](std::size_t) {
+          CallReply result;
+          write_token_vectors(reply, max_bytes_, result.term);
+          return result;
+        },
+        0));
   }
 
   void value(const Value& value) override {

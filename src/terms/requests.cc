@@ -39,15 +39,29 @@ Result<Request> parse_encode(Arguments arguments) {
   return Request(EncodeRequest{std::move(*texts), std::move(rest->model), rest->options});
 }
 
-/// predict answers bare vectors: what is asked for besides would be dropped without a word.
-std::optional<Error> without_place(const EncodeOptions& options) {
+/// What is asked for besides bare vectors would be dropped without a word.
+std::optional<Error> beside_vectors(const EncodeOptions& options) {
   const char* name = options.usage         ? "usage"
                      : options.timings     ? "timings"
                      : options.fingerprint ? "fingerprint"
                                            : nullptr;
   if (name == nullptr) return std::nullopt;
   return errors::bad_argument(
-      name, "expected false, got true: predict answers bare vectors, encode a map with this key");
+      name, "expected false, got true: only encode answers a map, which has this key");
+}
+
+/// Options that have no effect on what is neither a text's vector …
+std::optional<Error> of_whole_vectors(const EncodeOptions& options) {
+  const char* name = options.normalize ? "normalize" : options.dimensions ? "dimensions" : nullptr;
+  if (name == nullptr) return beside_vectors(options);
+  return errors::bad_argument(name,
+                              "expected none: this is about vectors of whole texts, got a value");
+}
+
+/// … nor a vector at all.
+std::optional<Error> of_format(const EncodeOptions& options) {
+  if (options.format == VectorFormat::list) return std::nullopt;
+  return errors::bad_argument("format", "expected list: there are no vectors in the answer");
 }
 
 Result<Request> parse_predict(Arguments arguments) {
@@ -55,17 +69,48 @@ Result<Request> parse_predict(Arguments arguments) {
   if (!input) return input.error();
   auto rest = read_model_and_options(arguments);
   if (!rest) return rest.error();
-  if (auto error = without_place(rest->options)) return *error;
-  return Request(PredictRequest{std::move(input->texts), input->single, std::move(rest->model),
+  if (auto error = beside_vectors(rest->options)) return *error;
+  return Request(PredictRequest{std::move(input->inputs), input->single, std::move(rest->model),
                                 rest->options});
+}
+
+Result<Request> parse_similarity(Arguments arguments) {
+  auto sides = read_similarity_sides(arguments.reader, arguments.limits);
+  if (!sides) return sides.error();
+  arguments.count -= 1;
+  auto rest = read_model_and_options(arguments);
+  if (!rest) return rest.error();
+  if (auto error = beside_vectors(rest->options)) return *error;
+  if (auto error = of_format(rest->options)) return *error;
+  return Request(SimilarityRequest{std::move(sides->first), std::move(sides->second),
+                                   std::move(rest->model), rest->options});
+}
+
+Result<Request> parse_embed_tokens(Arguments arguments) {
+  auto texts = read_texts(arguments.reader, arguments.limits);
+  if (!texts) return texts.error();
+  auto rest = read_model_and_options(arguments);
+  if (!rest) return rest.error();
+  if (auto error = of_whole_vectors(rest->options)) return *error;
+  return Request(EmbedTokensRequest{std::move(*texts), std::move(rest->model), rest->options});
+}
+
+/// The name of a model, for load_model and unload_model.
+template <typename T>
+Result<Request> parse_model(Arguments arguments) {
+  auto model = read_model_name(arguments.reader);
+  if (!model) return model.error();
+  return Request(T{std::move(*model)});
 }
 
 Result<Request> parse_tokenize(Arguments arguments) {
   auto texts = read_texts(arguments.reader, arguments.limits);
   if (!texts) return texts.error();
-  auto model = read_model_name(arguments.reader);
-  if (!model) return model.error();
-  return Request(TokenizeRequest{std::move(*texts), std::move(*model)});
+  auto rest = read_model_and_options(arguments);
+  if (!rest) return rest.error();
+  if (auto error = of_whole_vectors(rest->options)) return *error;
+  if (auto error = of_format(rest->options)) return *error;
+  return Request(TokenizeRequest{std::move(*texts), std::move(rest->model), rest->options});
 }
 
 template <typename T>
@@ -80,17 +125,24 @@ struct Function {
 };
 
 /// Everything that `ml_worker` answers for.
-constexpr std::array<Function, 10> kFunctions = {{
+constexpr std::array<Function, 17> kFunctions = {{
+    {"embed_tokens", 2, parse_embed_tokens},
+    {"embed_tokens", 3, parse_embed_tokens},
     {"encode", 2, parse_encode},
     {"encode", 3, parse_encode},
     {"get_load", 0, parse_nothing<GetLoadRequest>},
     {"health", 0, parse_nothing<HealthRequest>},
     {"info", 0, parse_nothing<InfoRequest>},
+    {"load_model", 1, parse_model<LoadModelRequest>},
     {"metrics", 0, parse_nothing<MetricsRequest>},
     {"models", 0, parse_nothing<ModelsRequest>},
     {"predict", 2, parse_predict},
     {"predict", 3, parse_predict},
+    {"similarity", 3, parse_similarity},
+    {"similarity", 4, parse_similarity},
     {"tokenize", 2, parse_tokenize},
+    {"tokenize", 3, parse_tokenize},
+    {"unload_model", 1, parse_model<UnloadModelRequest>},
 }};
 
 Result<Request> parse_list(std::string_view name, Reader reader, const RequestLimits& limits) {

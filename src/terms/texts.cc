@@ -74,20 +74,49 @@ class TextReader {
     }
   }
 
-  /// A list of texts. REQUIRES: a list is next.
-  Result<std::vector<std::string>> list() {
+  /// A text, or a tuple of two.
+  Result<Input> text_or_pair(std::size_t position) {
+    if (reader_.type() != TermType::tuple) {
+      auto one = text(position);
+      if (!one) return one.error();
+      return Input(std::move(*one));
+    }
+    if (const auto arity = reader_.read_tuple(); arity != 2) {
+      return unexpected("a pair {A, B}", fmt::format("a tuple of {}", arity.value_or(0)), position);
+    }
+    auto first = text(position);
+    if (!first) return first.error();
+    auto second = text(position);
+    if (!second) return second.error();
+    return Input(std::move(*first), std::move(*second));
+  }
+
+  /// The elements of a list, each as `read(position)` gives it. REQUIRES: a list is next.
+  template <typename Element, typename Read>
+  Result<std::vector<Element>> list(Read read) {
     const std::size_t count = reader_.read_list().value_or(0);
     if (count > limits_.texts) return errors::too_large("texts", count, limits_.texts);
-    std::vector<std::string> texts;
-    texts.reserve(count);
+    std::vector<Element> elements;
+    elements.reserve(count);
     for (std::size_t i = 1; i <= count; ++i) {
-      auto one = text(i);
+      auto one = read(i);
       if (!one) return one.error();
-      texts.push_back(std::move(*one));
+      elements.push_back(std::move(*one));
     }
     if (!reader_.read_nil()) return unexpected("a list of texts", "an improper list", 0);
-    return texts;
+    return elements;
   }
+
+  Result<std::vector<std::string>> texts() {
+    return list<std::string>([this](std::size_t position) { return text(position); });
+  }
+
+  Result<std::vector<Input>> inputs() {
+    return list<Input>([this](std::size_t position) { return text_or_pair(position); });
+  }
+
+  /// The next ones read are of this argument; their bytes count with those before.
+  void next_argument(std::string name) { argument_ = std::move(name); }
 
   Error unexpected(std::string_view expected, std::string_view got, std::size_t position) const {
     const auto place = position == 0 ? std::string() : fmt::format(" at position {}", position);
@@ -128,10 +157,33 @@ class TextReader {
   std::size_t call_bytes_ = 0;
 };
 
+bool is_text(TermType type) {
+  return type == TermType::binary || type == TermType::string || type == TermType::list;
+}
+
+/// A list that is no charlist.
+bool is_list_of_texts(const Reader& reader) {
+  return reader.type() == TermType::list && !is_code_point_list(reader);
+}
+
+/// `[]` is a list of none.
+Result<TextOrTexts> read_side(Reader& reader, TextReader& texts) {
+  if (reader.read_nil()) return TextOrTexts{};
+  const TermType type = reader.type();
+  if (is_list_of_texts(reader)) {
+    auto list = texts.texts();
+    if (!list) return list.error();
+    return TextOrTexts{std::move(*list), false};
+  }
+  if (!is_text(type)) return texts.unexpected("a text or a list of texts", describe(type), 0);
+  auto one = texts.text(0);
+  if (!one) return one.error();
+  return TextOrTexts{{std::move(*one)}, true};
+}
+
 Error not_a_list(const TextReader& texts, TermType type) {
-  const bool text = type == TermType::binary || type == TermType::string || type == TermType::list;
   const char* got = type == TermType::list ? "a charlist" : describe(type);
-  const char* advice = text ? "; wrap it in a list: [Text]" : "";
+  const char* advice = is_text(type) ? "; wrap it in a list: [Text]" : "";
   return texts.unexpected("a list of texts", fmt::format("{}{}", got, advice), 0);
 }
 
@@ -146,26 +198,36 @@ Charlist read_charlist(Reader& reader, std::size_t max_bytes) {
 Result<std::vector<std::string>> read_texts(Reader& reader, const RequestLimits& limits) {
   TextReader texts(reader, "texts", limits);
   if (reader.read_nil()) return std::vector<std::string>();
-  if (reader.type() != TermType::list || is_code_point_list(reader)) {
-    return not_a_list(texts, reader.type());
-  }
-  return texts.list();
+  if (!is_list_of_texts(reader)) return not_a_list(texts, reader.type());
+  return texts.texts();
 }
 
 Result<PredictInput> read_predict_input(Reader& reader, const RequestLimits& limits) {
   TextReader texts(reader, "input", limits);
   if (reader.read_nil()) return PredictInput{};
   const TermType type = reader.type();
-  if (type == TermType::list && !is_code_point_list(reader)) {
-    auto list = texts.list();
+  if (is_list_of_texts(reader)) {
+    auto list = texts.inputs();
     if (!list) return list.error();
     return PredictInput{std::move(*list), false};
   }
-  const bool text = type == TermType::binary || type == TermType::string || type == TermType::list;
-  if (!text) return texts.unexpected("a text or a list of texts", describe(type), 0);
-  auto one = texts.text(0);
+  if (!is_text(type) && type != TermType::tuple) {
+    return texts.unexpected("a text or a list of texts", describe(type), 0);
+  }
+  auto one = texts.text_or_pair(0);
   if (!one) return one.error();
   return PredictInput{{std::move(*one)}, true};
+}
+
+Result<std::pair<TextOrTexts, TextOrTexts>> read_similarity_sides(Reader& reader,
+                                                                  const RequestLimits& limits) {
+  TextReader texts(reader, "a", limits);
+  auto first = read_side(reader, texts);
+  if (!first) return first.error();
+  texts.next_argument("b");
+  auto second = read_side(reader, texts);
+  if (!second) return second.error();
+  return std::pair(std::move(*first), std::move(*second));
 }
 
 }  // namespace ml_worker::terms

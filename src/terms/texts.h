@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ml_worker/terms.h"
@@ -23,11 +24,15 @@ Result<std::vector<std::string>> read_texts(Reader& reader, const RequestLimits&
 
 /// predict's first argument.
 struct PredictInput {
-  std::vector<std::string> texts;
-  bool single = false;  ///< one bare text
+  std::vector<Input> inputs;
+  bool single = false;  ///< one bare text or pair
 };
 
-/// A text or a list of texts.
+/// A text, a pair `{A, B}` of texts, or a list of such.
 Result<PredictInput> read_predict_input(Reader& reader, const RequestLimits& limits);
+
+/// similarity's first two arguments: each a text or a list of texts. The limits are on both.
+Result<std::pair<TextOrTexts, TextOrTexts>> read_similarity_sides(Reader& reader,
+                                                                  const RequestLimits& limits);
 
 }  // namespace ml_worker::terms

@@ -137,6 +137,27 @@ void write_json(std::span<const float> values, Bytes& out) {
   out.resize(start + kHeaderBytes + length);
 }
 
+void write_values(std::span<const float> values, VectorFormat format, Bytes& out) {
+  switch (format) {
+    case VectorFormat::list:
+      return write_list(values, out);
+    case VectorFormat::binary:
+      return write_binary(values, out);
+    case VectorFormat::base64:
+      return write_base64(values, out);
+    case VectorFormat::json:
+      return write_json(values, out);
+  }
+}
+
+void write_number(float value, Bytes& out) { Writer(out).floating(shortest_double(value)); }
+
+void write_json_scalar(float value, Bytes& out) {
+  std::array<char, kMaxJsonNumberChars> text{};
+  const char* const end = write_json_number(value, text.data());
+  Writer(out).binary({text.data(), static_cast<std::size_t>(end - text.data())});
+}
+
 }  // namespace
 
 std::size_t vectors_size(VectorList vectors, VectorFormat format) {
@@ -146,16 +167,7 @@ std::size_t vectors_size(VectorList vectors, VectorFormat format) {
 }
 
 void write_vector(const CachedVector& vector, VectorFormat format, Bytes& out) {
-  switch (format) {
-    case VectorFormat::list:
-      return write_list(vector.values, out);
-    case VectorFormat::binary:
-      return write_binary(vector.values, out);
-    case VectorFormat::base64:
-      return write_base64(vector.values, out);
-    case VectorFormat::json:
-      return write_json(vector.values, out);
-  }
+  write_values(vector.values, format, out);
 }
 
 void write_vectors(VectorList vectors, VectorFormat format, std::size_t max_bytes, Bytes& out) {
@@ -164,6 +176,40 @@ void write_vectors(VectorList vectors, VectorFormat format, std::size_t max_byte
   for (const auto& vector : vectors) {
     write_vector(*vector, format, out);
     if (out.size() > max_bytes) return;
+  }
+  writer.nil();
+}
+
+void write_scalar(float value, VectorFormat format, Bytes& out) {
+  switch (format) {
+    case VectorFormat::list:
+      return write_number(value, out);
+    case VectorFormat::json:
+      return write_json_scalar(value, out);
+    case VectorFormat::binary:
+    case VectorFormat::base64:
+      return write_values({&value, 1}, format, out);
+  }
+}
+
+void write_scalars(VectorList vectors, VectorFormat format, Bytes& out) {
+  Writer writer(out);
+  if (!vectors.empty()) writer.list(vectors.size());
+  for (const auto& vector : vectors) write_scalar(vector->values.front(), format, out);
+  writer.nil();
+}
+
+void write_token_vectors(const TokensReply& reply, std::size_t max_bytes, Bytes& out) {
+  Writer writer(out);
+  if (!reply.texts.empty()) writer.list(reply.texts.size());
+  for (const auto& text : reply.texts) {
+    const std::span<const float> rows(text);
+    if (!rows.empty()) writer.list(rows.size() / reply.dimensions);
+    for (std::size_t at = 0; at < rows.size() && out.size() <= max_bytes; at += reply.dimensions) {
+      write_values(rows.subspan(at, reply.dimensions), reply.format, out);
+    }
+    if (out.size() > max_bytes) return;
+    writer.nil();
   }
   writer.nil();
 }

@@ -21,4 +21,12 @@ void write_vector(const CachedVector& vector, VectorFormat format, Bytes& out);
 /// Appends the vectors as a list. Gives up as soon as `out` is longer than `max_bytes`.
 void write_vectors(VectorList vectors, VectorFormat format, std::size_t max_bytes, Bytes& out);
 
+/// The same for vectors of one number, written as what it is: a float, 4 bytes, text.
+void write_scalar(float value, VectorFormat format, Bytes& out);
+void write_scalars(VectorList vectors, VectorFormat format, Bytes& out);
+
+/// Appends a list per text of a vector per token. Gives up as soon as `out` is longer than
+/// `max_bytes`.
+void write_token_vectors(const TokensReply& reply, std::size_t max_bytes, Bytes& out);
+
 }  // namespace ml_worker::terms

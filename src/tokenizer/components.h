@@ -4,7 +4,9 @@
 // All stages work on code points and are immutable.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,5 +52,20 @@ struct SequenceTemplate {
   std::vector<std::int32_t> before;
   std::vector<std::int32_t> after;
 };
+
+/// And round those of two texts.
+struct PairTemplate {
+  std::vector<std::int32_t> before;
+  std::vector<std::int32_t> between;
+  std::vector<std::int32_t> after;
+  /// How many tokens of `between` have type 0, as all before them; the rest has type 1. None: all
+  /// tokens have type 0.
+  std::optional<std::size_t> first_types;
+};
+
+/// `[CLS] A [SEP] B [SEP]` with types, as BERT has it.
+PairTemplate bert_pair(std::int32_t cls, std::int32_t sep);
+/// `<s> A </s></s> B </s>` of one type, as RoBERTa has it.
+PairTemplate roberta_pair(std::int32_t bos, std::int32_t eos);
 
 }  // namespace ml_worker

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <stdexcept>
@@ -50,10 +51,17 @@ JsonObject read_config(const fs::path& directory) {
   return {std::move(config), path.string()};
 }
 
+/// BertTokenizer has token types whatever tokenizer.json says.
+void apply_bert_class(const JsonObject& config, PipelineParts& parts) {
+  const auto& [before, after] = parts.sequence_template;
+  parts.normalizer = bert_normalizer_of(config);
+  if (before.size() == 1 && after.size() == 1) parts.pair_template = bert_pair(before[0], after[0]);
+}
+
 PipelineParts from_tokenizer_json(const fs::path& path, const JsonObject& config) {
   const JsonObject tokenizer = read_json_object(path, kMaxTokenizerBytes);
   PipelineParts parts = parts_of_tokenizer_json(tokenizer);
-  if (is_bert_class(config)) parts.normalizer = bert_normalizer_of(config);
+  if (is_bert_class(config)) apply_bert_class(config, parts);
   if (is_mpnet_class(config)) apply_mpnet_class(config, parts);
   if (is_roberta_class(config)) apply_roberta_class(config, parts);
   if (is_xlm_roberta_class(config)) apply_xlm_roberta_class(config, tokenizer, parts);
@@ -105,7 +113,10 @@ PipelineParts from_vocabulary(const fs::path& path, const JsonObject& config) {
   const auto id = [&](const char* key, const char* fallback) {
     return required_id(*parts.model, special_token(config, key, fallback), path);
   };
-  parts.sequence_template = {{id("cls_token", "[CLS]")}, {id("sep_token", "[SEP]")}};
+  const std::int32_t cls = id("cls_token", "[CLS]");
+  const std::int32_t sep = id("sep_token", "[SEP]");
+  parts.sequence_template = {{cls}, {sep}};
+  parts.pair_template = bert_pair(cls, sep);
   return parts;
 }
 
@@ -139,12 +150,24 @@ PipelineParts read_parts(const fs::path& directory, const JsonObject& config) {
                                           "sentencepiece.bpe.model is there");
 }
 
+/// False if `transformers` gives the model no token types, so that all are 0.
+bool gives_token_types(const JsonObject& config) {
+  if (config.has("model_input_names")) {
+    const auto& names = config.json()["model_input_names"];
+    return std::find(names.begin(), names.end(), "token_type_ids") != names.end();
+  }
+  const std::string name = config.text("tokenizer_class", "");
+  return !(is_roberta_class(config) || is_xlm_roberta_class(config) || is_mpnet_class(config) ||
+           name == "DistilBertTokenizer" || name == "DistilBertTokenizerFast");
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_directory) {
   const JsonObject config = read_config(model_directory);
   PipelineParts parts = read_parts(model_directory, config);
   add_configured_tokens(config, parts);
+  if (parts.pair_template && !gives_token_types(config)) parts.pair_template->first_types.reset();
   return std::make_unique<PipelineTokenizer>(std::move(parts));
 }
 

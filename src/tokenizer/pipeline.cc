@@ -81,6 +81,29 @@ void cut(std::vector<std::int32_t>& ids, std::size_t room, TruncationSide side) 
   }
 }
 
+void append(const std::vector<std::int32_t>& from, std::vector<std::int32_t>& to) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+/// How many tokens of two texts are kept. The shorter one stays whole while it has no more than its
+/// half; of an odd room the one more token goes to the longer one (to the second of equal ones).
+std::pair<std::size_t, std::size_t> longest_first(std::size_t first, std::size_t second,
+                                                  std::size_t room) {
+  if (first + second <= room) return {first, second};
+  const bool swapped = first > second;
+  std::size_t shorter = std::min(first, second);
+  std::size_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
+  if (shorter + longer > room) {
+    shorter = room / 2;
+    longer = room - shorter;
+  }
+  return swapped ? std::pair(longer, shorter) : std::pair(shorter, longer);
+}
+
+std::size_t special_tokens(const PairTemplate& pair) {
+  return pair.before.size() + pair.between.size() + pair.after.size();
+}
+
 }  // namespace
 
 PipelineTokenizer::PipelineTokenizer(PipelineParts parts)
@@ -89,6 +112,7 @@ PipelineTokenizer::PipelineTokenizer(PipelineParts parts)
       pre_tokenizer_(std::move(parts.pre_tokenizer)),
       model_(std::move(parts.model)),
       template_(std::move(parts.sequence_template)),
+      pair_template_(std::move(parts.pair_template)),
       raw_tokens_(raw_tokens(parts.added_tokens)),
       normalized_tokens_(normalized_tokens(parts.added_tokens, *normalizer_)),
       tokens_end_at_blanks_(end_at_blanks(parts.added_tokens)) {}
@@ -97,18 +121,57 @@ Tokens PipelineTokenizer::encode(std::string_view text, std::size_t max_tokens,
                                  TruncationSide side) const {
   const std::size_t special = template_.before.size() + template_.after.size();
   const std::size_t room = max_tokens - std::min(max_tokens, special);
-  Progress progress{{}, side == TruncationSide::right ? room : SIZE_MAX};
-  encode_text(unicode::decode(text), progress);
+  Progress progress =
+      encode_until(unicode::decode(text), side == TruncationSide::right ? room : SIZE_MAX);
 
   Tokens tokens;
+  tokens.closing = template_.after.size();
   tokens.given = progress.ids.size() + special;
   tokens.given_is_lower_bound = progress.full();
   cut(progress.ids, room, side);
   tokens.ids.reserve(progress.ids.size() + special);
-  tokens.ids = template_.before;
-  tokens.ids.insert(tokens.ids.end(), progress.ids.begin(), progress.ids.end());
-  tokens.ids.insert(tokens.ids.end(), template_.after.begin(), template_.after.end());
+  append(template_.before, tokens.ids);
+  append(progress.ids, tokens.ids);
+  append(template_.after, tokens.ids);
   return tokens;
+}
+
+Tokens PipelineTokenizer::encode_pair(std::string_view first, std::string_view second,
+                                      std::size_t max_tokens, TruncationSide side) const {
+  const PairTemplate& pair = *pair_template_;
+  const std::size_t special = special_tokens(pair);
+  const std::size_t room = max_tokens - std::min(max_tokens, special);
+  const std::u32string texts[] = {unicode::decode(first), unicode::decode(second)};
+  const std::size_t stop_after = side == TruncationSide::right ? room : SIZE_MAX;
+  Progress a = encode_until(texts[0], stop_after);
+  Progress b = encode_until(texts[1], stop_after);
+  // Which one is the longer decides about the last token of an odd room.
+  if (a.full() && b.full() && room % 2 == 1) {
+    a = encode_until(texts[0], SIZE_MAX);
+    b = encode_until(texts[1], SIZE_MAX);
+  }
+
+  Tokens tokens;
+  tokens.given = a.ids.size() + b.ids.size() + special;
+  tokens.given_is_lower_bound = a.full() || b.full();
+  tokens.closing = pair.after.size();
+  const auto [keep_first, keep_second] = longest_first(a.ids.size(), b.ids.size(), room);
+  cut(a.ids, keep_first, side);
+  cut(b.ids, keep_second, side);
+  append(pair.before, tokens.ids);
+  append(a.ids, tokens.ids);
+  if (pair.first_types) tokens.second_start = tokens.ids.size() + *pair.first_types;
+  append(pair.between, tokens.ids);
+  append(b.ids, tokens.ids);
+  append(pair.after, tokens.ids);
+  return tokens;
+}
+
+PipelineTokenizer::Progress PipelineTokenizer::encode_until(std::u32string_view text,
+                                                            std::size_t stop_after) const {
+  Progress progress{{}, stop_after};
+  encode_text(text, progress);
+  return progress;
 }
 
 void PipelineTokenizer::encode_text(std::u32string_view text, Progress& progress) const {

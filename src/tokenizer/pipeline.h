@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "ml_worker/tokenizer.h"
@@ -16,12 +17,16 @@ struct PipelineParts {
   std::unique_ptr<PreTokenizer> pre_tokenizer;
   std::unique_ptr<SubwordModel> model;
   SequenceTemplate sequence_template;
+  std::optional<PairTemplate> pair_template;
 };
 
 class PipelineTokenizer : public Tokenizer {
  public:
   explicit PipelineTokenizer(PipelineParts parts);
   Tokens encode(std::string_view text, std::size_t max_tokens, TruncationSide side) const override;
+  bool takes_pairs() const override { return pair_template_.has_value(); }
+  Tokens encode_pair(std::string_view first, std::string_view second, std::size_t max_tokens,
+                     TruncationSide side) const override;
   std::size_t vocabulary_size() const override { return vocabulary_size_; }
 
  private:
@@ -32,6 +37,7 @@ class PipelineTokenizer : public Tokenizer {
     bool full() const { return ids.size() > stop_after; }
   };
 
+  Progress encode_until(std::u32string_view text, std::size_t stop_after) const;
   void encode_text(std::u32string_view text, Progress& progress) const;
   void encode_plain(std::u32string_view text, Progress& progress) const;
   std::size_t chunk_length(std::u32string_view text) const;
@@ -44,6 +50,7 @@ class PipelineTokenizer : public Tokenizer {
   std::unique_ptr<PreTokenizer> pre_tokenizer_;
   std::unique_ptr<SubwordModel> model_;
   SequenceTemplate template_;
+  std::optional<PairTemplate> pair_template_;
   AddedTokens raw_tokens_;
   AddedTokens normalized_tokens_;
   /// No normalised token can lie across the end of a word.

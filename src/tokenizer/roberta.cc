@@ -86,6 +86,15 @@ std::int32_t id_of_special(const JsonObject& config, const std::string& key,
   return id;
 }
 
+/// One text and two texts between `first` and `last`.
+void set_templates(const JsonObject& config, const char* first, const char* last,
+                   PipelineParts& parts) {
+  const std::int32_t bos = id_of_special(config, first, parts);
+  const std::int32_t eos = id_of_special(config, last, parts);
+  parts.sequence_template = {{bos}, {eos}};
+  parts.pair_template = roberta_pair(bos, eos);
+}
+
 std::unique_ptr<PreTokenizer> metaspace_of(const JsonObject& config) {
   MetaspaceOptions options;
   options.prepend = config.flag("add_prefix_space", true);
@@ -136,23 +145,20 @@ void apply_roberta_class(const JsonObject& config, PipelineParts& parts) {
   parts.normalizer = normalizer_of("");
   parts.pre_tokenizer =
       std::make_unique<ByteLevelPreTokenizer>(config.flag("add_prefix_space", false));
-  parts.sequence_template = {{id_of_special(config, "cls_token", parts)},
-                             {id_of_special(config, "sep_token", parts)}};
+  set_templates(config, "cls_token", "sep_token", parts);
 }
 
 void apply_xlm_roberta_class(const JsonObject& config, const JsonObject& tokenizer,
                              PipelineParts& parts) {
   parts.normalizer = make_charsmap_only(tokenizer);
   parts.pre_tokenizer = metaspace_of(config);
-  parts.sequence_template = {{id_of_special(config, "bos_token", parts)},
-                             {id_of_special(config, "eos_token", parts)}};
+  set_templates(config, "bos_token", "eos_token", parts);
 }
 
 void apply_mpnet_class(const JsonObject& config, PipelineParts& parts) {
   parts.normalizer = bert_normalizer_of(config);
   parts.pre_tokenizer = std::make_unique<BertPreTokenizer>();
-  parts.sequence_template = {{id_of_special(config, "cls_token", parts)},
-                             {id_of_special(config, "sep_token", parts)}};
+  set_templates(config, "cls_token", "sep_token", parts);
 }
 
 PipelineParts mpnet_parts(const fs::path& directory, const JsonObject& config) {
@@ -198,8 +204,7 @@ PipelineParts xlm_roberta_parts(const fs::path& directory, const JsonObject& con
   }
   parts.added_tokens = special_tokens(config, *parts.model);
   parts.pre_tokenizer = metaspace_of(config);
-  parts.sequence_template = {{id_of_special(config, "bos_token", parts)},
-                             {id_of_special(config, "eos_token", parts)}};
+  set_templates(config, "bos_token", "eos_token", parts);
   return parts;
 }
 

@@ -64,6 +64,33 @@ SequenceTemplate read_template(const JsonObject& stage) {
   return result;
 }
 
+/// The `pair` of a TemplateProcessing; none if it is not `… A … B …` with the types 0, then 1.
+std::optional<PairTemplate> read_pair_template(const JsonObject& stage) {
+  PairTemplate pair;
+  std::size_t sequences = 0;
+  std::int64_t type = 0;
+  if (!stage.has("pair")) return std::nullopt;
+  for (const JsonObject& piece : stage.objects("pair")) {
+    const bool is_sequence = piece.has("Sequence");
+    const JsonObject body = piece.object(is_sequence ? "Sequence" : "SpecialToken");
+    const std::int64_t next_type = body.integer("type_id", 0, UINT32_MAX);
+    if (next_type < type || next_type > 1 || (next_type == 1 && sequences == 0)) return {};
+    if (next_type > type) pair.first_types = pair.between.size();
+    type = next_type;
+    if (is_sequence) {
+      if (sequences == 2 || body.text("id") != (sequences == 0 ? "A" : "B")) return {};
+      ++sequences;
+      continue;
+    }
+    auto& side = sequences == 0 ? pair.before : sequences == 1 ? pair.between : pair.after;
+    const auto ids = template_ids(stage, body.text("id"));
+    side.insert(side.end(), ids.begin(), ids.end());
+  }
+  // Type 1 that begins after the second text would leave nothing for first_types to say.
+  if (sequences != 2 || pair.first_types.value_or(0) > pair.between.size()) return {};
+  return pair;
+}
+
 /// `["[SEP]", 102]`
 std::int32_t read_token_pair(const JsonObject& stage, const std::string& key) {
   const auto& pair = stage.has(key) ? stage.json()[key] : nlohmann::json();
@@ -74,26 +101,45 @@ std::int32_t read_token_pair(const JsonObject& stage, const std::string& key) {
   return pair[1].get<std::int32_t>();
 }
 
-SequenceTemplate make_template(const JsonObject& stage) {
+/// What goes round one text and round two.
+struct Templates {
+  SequenceTemplate single;
+  std::optional<PairTemplate> pair = PairTemplate{{}, {}, {}, 0};
+  bool plain = true;  ///< nothing goes round
+};
+
+Templates make_template(const JsonObject& stage) {
   const std::string type = stage.text("type");
-  if (type == "TemplateProcessing") return read_template(stage);
-  if (type == "BertProcessing" || type == "RobertaProcessing") {
-    return {{read_token_pair(stage, "cls")}, {read_token_pair(stage, "sep")}};
+  if (type == "TemplateProcessing") {
+    return {read_template(stage), read_pair_template(stage), false};
   }
   // It only moves offsets.
   if (type == "ByteLevel") return {};
-  stage.fail("type '" + type + "' is not supported");
+  const bool is_bert = type == "BertProcessing";
+  if (!is_bert && type != "RobertaProcessing") stage.fail("type '" + type + "' is not supported");
+  const std::int32_t cls = read_token_pair(stage, "cls");
+  const std::int32_t sep = read_token_pair(stage, "sep");
+  return {{{cls}, {sep}}, is_bert ? bert_pair(cls, sep) : roberta_pair(cls, sep), false};
 }
 
-SequenceTemplate make_templates(const JsonObject& tokenizer) {
+/// `next` goes round what `inner` has made. For pairs there is no telling what that would mean.
+Templates combine(Templates inner, Templates next) {
+  if (next.plain) return inner;
+  if (inner.plain) return next;
+  auto& [before, after] = inner.single;
+  before.insert(before.begin(), next.single.before.begin(), next.single.before.end());
+  after.insert(after.end(), next.single.after.begin(), next.single.after.end());
+  inner.pair.reset();
+  return inner;
+}
+
+Templates make_templates(const JsonObject& tokenizer) {
   if (!tokenizer.has("post_processor")) return {};
   const JsonObject stage = tokenizer.object("post_processor");
   if (stage.text("type") != "Sequence") return make_template(stage);
-  SequenceTemplate result;
+  Templates result;
   for (const JsonObject& part : stage.objects("processors")) {
-    SequenceTemplate next = make_template(part);
-    result.before.insert(result.before.begin(), next.before.begin(), next.before.end());
-    result.after.insert(result.after.end(), next.after.begin(), next.after.end());
+    result = combine(std::move(result), make_template(part));
   }
   return result;
 }
@@ -113,7 +159,9 @@ void check_template(const JsonObject& tokenizer, const PipelineParts& parts) {
   for (const auto& token : parts.added_tokens) {
     size = std::max(size, static_cast<std::size_t>(token.id) + 1);
   }
-  for (const auto* side : {&parts.sequence_template.before, &parts.sequence_template.after}) {
+  const PairTemplate pair = parts.pair_template.value_or(PairTemplate());
+  for (const auto* side : {&parts.sequence_template.before, &parts.sequence_template.after,
+                           &pair.before, &pair.between, &pair.after}) {
     for (const std::int32_t id : *side) {
       if (static_cast<std::size_t>(id) >= size) {
         tokenizer.fail("post_processor: id " + std::to_string(id) + " is not in the vocabulary");
@@ -131,7 +179,9 @@ PipelineParts parts_of_tokenizer_json(const JsonObject& tokenizer) {
   parts.pre_tokenizer = make_pre_tokenizer(tokenizer);
   check_stages(tokenizer);
   parts.added_tokens = read_added_tokens(tokenizer, *parts.model);
-  parts.sequence_template = make_templates(tokenizer);
+  Templates templates = make_templates(tokenizer);
+  parts.sequence_template = std::move(templates.single);
+  parts.pair_template = std::move(templates.pair);
   check_template(tokenizer, parts);
   return parts;
 }

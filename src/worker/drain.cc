@@ -7,6 +7,10 @@ namespace {
 
 /// Time for the last replies to leave; a peer that does not read must not hold up the exit.
 constexpr std::chrono::seconds kLinger{5};
+/// However long queued work takes, it was admitted.
+constexpr std::chrono::hours kPatience{24 * 365};
+/// Of a worker whose device is not to be trusted.
+constexpr std::chrono::seconds kRetirement{10};
 
 }  // namespace
 
@@ -22,12 +26,23 @@ void Drain::begin(const char* why) {
     return;
   }
   log::info("draining", {{"why", why}});
-  thread_ = std::thread([this] { run(); });
+  start(kPatience);
 }
 
-void Drain::run() {
+void Drain::retire(const std::string& what) {
+  const std::lock_guard lock(mutex_);
+  retired_ = true;
+  log::error("leaving service", {{"why", log::printable(what, 512)}});
+  if (!thread_.joinable()) start(kRetirement);
+}
+
+void Drain::start(std::chrono::milliseconds timeout) {
+  thread_ = std::thread([this, timeout] { run(timeout); });
+}
+
+void Drain::run(std::chrono::milliseconds timeout) {
   node_.unpublish();
-  service_.drain();
+  abandoned_ = !service_.drain(timeout);
   node_.stop(kLinger);
 }
 

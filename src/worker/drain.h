@@ -2,7 +2,10 @@
 // connections closed.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "ml_worker/distribution.h"
@@ -20,12 +23,22 @@ class Drain {
   /// Thread safe, returns at once. The first call drains; a second one stops without waiting for
   /// queued work. `why` goes to the log.
   void begin(const char* why);
+  /// The same for a worker that is no good any more; queued work is not waited for very long, for
+  /// the device may be stuck.
+  void retire(const std::string& what);
+
+  bool retired() const { return retired_; }
+  /// Some calls were not answered in time: the device's thread may never come back.
+  bool abandoned() const { return abandoned_; }
 
  private:
-  void run();
+  void start(std::chrono::milliseconds timeout);  // REQUIRES: mutex_ held
+  void run(std::chrono::milliseconds timeout);
 
   distribution::Node& node_;
   Service& service_;
+  std::atomic<bool> retired_{false};
+  std::atomic<bool> abandoned_{false};
   std::mutex mutex_;
   std::thread thread_;
 };

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
+#include <utility>
 
 #include "ml_worker/log.h"
 #include "ml_worker/model.h"
@@ -42,26 +44,35 @@ std::string joined(const std::vector<fs::path>& roots) {
   return text.empty() ? "none" : text;
 }
 
-std::shared_ptr<Encoder> load_one(const Config& config, const std::vector<fs::path>& roots,
-                                  const std::string& name) {
-  if (!is_model_name(name))
-    throw StartupError(ExitCode::model, "model name \"" + log::printable(name) +
-                                            "\": expected [ORG/]NAME of letters, digits, . _ -");
-  const fs::path directory = find_model(roots, name);
-  if (directory.empty())
-    throw StartupError(ExitCode::model, "no model \"" + name + "\" under the model roots (" +
-                                            joined(roots) + "); give --models-root DIR");
-  log::info("loading model", {{"model", name}, {"directory", directory.string()}});
-  const auto start = std::chrono::steady_clock::now();
-  std::shared_ptr<Encoder> encoder = load_model(directory, config.model);
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  const auto& about = encoder->description();
-  log::info("model loaded", {{"model", name},
-                             {"model_id", about.model_id},
-                             {"numerics", about.numerics},
-                             {"dimensions", std::to_string(about.dimensions)},
-                             {"seconds", fmt::format("{:.2f}", took.count())}});
-  return encoder;
+/// Where a service manager or the user's own settings say that state is kept.
+fs::path default_state_folder() {
+  if (const char* given = std::getenv("STATE_DIRECTORY")) return given;
+  if (const char* given = std::getenv("XDG_STATE_HOME")) return fs::path(given) / "ml_worker";
+  if (const char* home = std::getenv("HOME")) return fs::path(home) / ".local/state/ml_worker";
+  return {};
+}
+
+fs::path golden_folder(const Config& config) {
+  const fs::path state = config.state_folder.empty() ? default_state_folder() : config.state_folder;
+  return state.empty() ? fs::path() : state / "golden";
+}
+
+void log_loaded(const ModelDescription& model, std::chrono::steady_clock::duration took) {
+  log::info("model loaded",
+            {{"model", model.name},
+             {"model_id", model.model_id},
+             {"numerics", model.numerics},
+             {"dimensions", std::to_string(model.dimensions)},
+             {"seconds", fmt::format("{:.2f}", std::chrono::duration<double>(took).count())}});
+}
+
+void log_verified(const ModelDescription& model, const GoldenFiles::Verified& verified) {
+  if (!verified.problem.empty()) {
+    log::warning("golden vectors are not kept", {{"what", log::printable(verified.problem, 512)}});
+  } else if (verified.first) {
+    log::info("model verified for the first time",
+              {{"model", model.name}, {"golden", verified.file.string()}});
+  }
 }
 
 }  // namespace
@@ -74,19 +85,91 @@ std::map<std::string, std::string> model_aliases(const Config& config) {
   return aliases;
 }
 
-std::vector<std::shared_ptr<Encoder>> load_models(const Config& config) {
-  const auto roots = config.model_roots.empty() ? default_roots() : config.model_roots;
-  const auto aliases = model_aliases(config);
-  std::vector<std::string> loaded;
-  std::vector<std::shared_ptr<Encoder>> models;
-  for (const auto& given : config.models) {
+ModelSet::ModelSet(const Config& config)
+    : config_(config),
+      roots_(config.model_roots.empty() ? default_roots() : config.model_roots),
+      golden_(golden_folder(config)) {}
+
+std::vector<std::string> ModelSet::names() const {
+  const auto aliases = model_aliases(config_);
+  std::vector<std::string> names;
+  for (const auto& given : config_.models) {
     const auto alias = aliases.find(given);
     const std::string& name = alias == aliases.end() ? given : alias->second;
-    if (std::find(loaded.begin(), loaded.end(), name) != loaded.end()) continue;
-    models.push_back(load_one(config, roots, name));
-    loaded.push_back(name);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
   }
+  return names;
+}
+
+std::vector<LoadedModel> ModelSet::load_named() {
+  std::vector<LoadedModel> models;
+  for (const std::string& name : names()) models.push_back(load(name));
+  check_bound(models);
   return models;
+}
+
+void ModelSet::check_bound(const std::vector<LoadedModel>& models) const {
+  std::size_t bytes = 0;
+  for (const LoadedModel& model : models) bytes += model.encoder->description().weight_bytes;
+  if (config_.models_max_bytes == 0 || bytes <= config_.models_max_bytes) return;
+  throw StartupError(
+      ExitCode::model,
+      fmt::format("the models named at start take {} bytes, --models-max-bytes is {}", bytes,
+                  config_.models_max_bytes));
+}
+
+fs::path ModelSet::directory_of(const std::string& name) const {
+  if (!is_model_name(name)) {
+    throw StartupError(ExitCode::model, "model name \"" + log::printable(name) +
+                                            "\": expected [ORG/]NAME of letters, digits, . _ -");
+  }
+  fs::path directory = find_model(roots_, name);
+  if (directory.empty()) {
+    throw StartupError(ExitCode::model, "no model \"" + name + "\" under the model roots (" +
+                                            joined(roots_) + "); give --models-root DIR");
+  }
+  return directory;
+}
+
+std::shared_ptr<Encoder> ModelSet::load_unverified(const std::string& name) const {
+  const fs::path directory = directory_of(name);
+  log::info("loading model", {{"model", name}, {"directory", directory.string()}});
+  const auto start = std::chrono::steady_clock::now();
+  std::shared_ptr<Encoder> encoder = load_model(directory, config_.model);
+  log_loaded(encoder->description(), std::chrono::steady_clock::now() - start);
+  return encoder;
+}
+
+LoadedModel ModelSet::load(const std::string& name) {
+  std::shared_ptr<Encoder> encoder = load_unverified(name);
+  const ModelDescription& model = encoder->description();
+  GoldenFiles::Verified verified;
+  try {
+    verified = golden_.verify(*encoder);
+  } catch (const std::exception& error) {
+    throw StartupError(ExitCode::self_check, model.name + ": " + error.what());
+  }
+  log_verified(model, verified);
+  if (!verified.difference.ok()) {
+    throw StartupError(ExitCode::self_check, drift_message(model, verified));
+  }
+  return {std::move(encoder), std::move(verified.vectors)};
+}
+
+std::vector<std::string> ModelSet::list() const { return list_models(roots_); }
+
+std::size_t ModelSet::weight_bytes(const std::string& name) const {
+  const fs::path directory = find_model(roots_, name);
+  if (directory.empty()) return 0;
+  std::uintmax_t bytes = 0;
+  std::error_code error;
+  fs::recursive_directory_iterator entry(directory, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code ignored;
+    if (entry->path().extension() == ".safetensors") bytes += entry->file_size(ignored);
+  }
+  // Even one without weights is there: loading it says what is wrong.
+  return std::max<std::size_t>(bytes, 1);
 }
 
 }  // namespace ml_worker

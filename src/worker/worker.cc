@@ -5,6 +5,7 @@
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "ml_worker/distribution.h"
@@ -21,7 +22,7 @@ int half_the_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
 }
 
-ServiceOptions service_options_of(const Config& config) {
+ServiceOptions service_options_of(const Config& config, std::shared_ptr<ModelSet> models) {
   ServiceOptions options;
   options.limits = {config.max_text_bytes, config.max_texts, config.max_call_bytes};
   options.batching.batch_tokens = config.batch_tokens;
@@ -30,6 +31,9 @@ ServiceOptions service_options_of(const Config& config) {
   options.tokenizer_threads =
       config.tokenizer_threads > 0 ? config.tokenizer_threads : half_the_cores();
   options.aliases = model_aliases(config);
+  options.allowed_models = config.allowed_models;
+  options.models_max_bytes = config.models_max_bytes;
+  options.source = std::move(models);
   return options;
 }
 
@@ -116,6 +120,31 @@ void say_ready(const Config& config, const distribution::Node& node) {
                                                         : "nodes started with -name"}});
 }
 
+/// Checks the device while it lives.
+class Checks {
+ public:
+  Checks(Service& service, Drain& drain, std::chrono::seconds interval) : service_(service) {
+    SelfCheckOptions options;
+    options.interval = interval;
+    options.on_unhealthy = [&drain](const std::string& what) { drain.retire(what); };
+    service_.start_checking(std::move(options));
+  }
+  ~Checks() { service_.stop_checking(); }
+  Checks(const Checks&) = delete;
+  Checks& operator=(const Checks&) = delete;
+
+ private:
+  Service& service_;
+};
+
+/// What cannot be stopped in an orderly way is left to the operating system.
+ExitCode end(const Drain& drain) {
+  log::info("stopped");
+  if (!drain.retired()) return ExitCode::ok;
+  if (drain.abandoned()) std::_Exit(static_cast<int>(ExitCode::self_check));
+  return ExitCode::self_check;
+}
+
 }  // namespace
 
 ExitCode run_worker(const Config& config) {
@@ -123,7 +152,8 @@ ExitCode run_worker(const Config& config) {
   log::configure(config.log_format, config.log_level);
   check_name(config);
   auto options = node_options_of(config, load_cookie(config));
-  Service service(service_options_of(config), load_models(config));
+  const auto models = std::make_shared<ModelSet>(config);
+  Service service(service_options_of(config, models), models->load_named());
   RpcEndpoint endpoint(service);
   distribution::Node node(std::move(options), endpoint);
   Drain drain(node, service);
@@ -135,9 +165,9 @@ ExitCode run_worker(const Config& config) {
   std::optional<StdinWatch> stdin_watch;
   if (config.stop_with_stdin)
     stdin_watch.emplace([&drain] { drain.begin("standard input closed"); });
+  const Checks checks(service, drain, config.self_check_interval);
   node.run();
-  log::info("stopped");
-  return ExitCode::ok;
+  return end(drain);
 }
 
 }  // namespace ml_worker

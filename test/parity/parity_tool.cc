@@ -1,11 +1,13 @@
 // The worker's tokenizer and model without the worker: texts in, ids or vectors out.
 //
 //   parity_tool ids MODEL [LIMIT [left|right]] < TEXTS > IDS
+//   parity_tool pairs MODEL [LIMIT [left|right]] < PAIRS > PAIRS_OF_IDS
 //   parity_tool vectors MODEL [THREADS] < TEXTS > FLOATS
 //   parity_tool describe MODEL
 //   parity_tool find NAME ROOT…
 //
-// TEXTS: a JSON string a line. IDS: a JSON array a line. FLOATS: raw little-endian float32, the
+// TEXTS: a JSON string a line; PAIRS: an array of two. IDS: a JSON array a line; of a pair an array
+// of ids and types. FLOATS: raw little-endian float32, the
 // vectors as sentence-transformers gives them (normalised if the model says so). What was measured
 // goes to standard error.
 #include <chrono>
@@ -53,6 +55,28 @@ int print_ids(const Arguments& arguments) {
   }
   std::cerr << "{\"texts\": " << texts.size() << ", \"seconds\": " << seconds_since(start) << "}\n";
   for (const auto& text_ids : ids) std::cout << nlohmann::json(text_ids).dump() << '\n';
+  return 0;
+}
+
+/// Token types as a model is given them.
+std::vector<int> types_of(const Tokens& tokens) {
+  std::vector<int> types(tokens.ids.size(), 0);
+  for (std::size_t i = tokens.second_start; tokens.second_start > 0 && i < types.size(); ++i) {
+    types[i] = 1;
+  }
+  return types;
+}
+
+int print_pairs(const Arguments& arguments) {
+  const auto tokenizer = load_tokenizer(arguments.at(1));
+  const std::size_t limit = arguments.size() > 2 ? std::stoul(arguments[2]) : SIZE_MAX;
+  const bool left = arguments.size() > 3 && arguments[3] == "left";
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto pair = nlohmann::json::parse(line).get<std::vector<std::string>>();
+    const Tokens tokens = tokenizer->encode_pair(
+        pair.at(0), pair.at(1), limit, left ? TruncationSide::left : TruncationSide::right);
+    std::cout << nlohmann::json({tokens.ids, types_of(tokens)}).dump() << '\n';
+  }
   return 0;
 }
 
@@ -139,10 +163,11 @@ int print_found(const Arguments& arguments) {
 
 int run(const Arguments& arguments) {
   if (arguments.size() >= 2 && arguments[0] == "ids") return print_ids(arguments);
+  if (arguments.size() >= 2 && arguments[0] == "pairs") return print_pairs(arguments);
   if (arguments.size() >= 2 && arguments[0] == "vectors") return print_vectors(arguments);
   if (arguments.size() >= 2 && arguments[0] == "describe") return print_description(arguments);
   if (arguments.size() >= 2 && arguments[0] == "find") return print_found(arguments);
-  std::cerr << "usage: parity_tool ids|vectors|describe|find MODEL …\n";
+  std::cerr << "usage: parity_tool ids|pairs|vectors|describe|find MODEL …\n";
   return static_cast<int>(ExitCode::usage);
 }
 

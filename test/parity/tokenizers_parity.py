@@ -2,7 +2,8 @@
 """The further tokenizers (Unigram, byte-level BPE, MPNet's and DistilBERT's WordPiece) against Hugging Face, id by id.
 
 Vocabularies are trained on Debian's texts and laid out as users have them (vocabularies.py); each
-directory is read by `transformers` and by build/parity_tool. Differences of Unigram count only if
+directory is read by `transformers` and by build/parity_tool. Pairs of texts are compared with their
+token types and cut as CrossEncoder has them cut (`longest_first`), BERT's too. Differences of Unigram count only if
 they are no exact ties: each is listed with the scores of both segmentations. The last line is
 "N passed, N failed".
 """
@@ -61,7 +62,8 @@ class Reference:
 
     def __init__(self, folder):
         from transformers import AutoTokenizer
-        self.tokenizer = AutoTokenizer.from_pretrained(str(folder)).backend_tokenizer
+        self.whole = AutoTokenizer.from_pretrained(str(folder))
+        self.tokenizer = self.whole.backend_tokenizer
         self.tokenizer.no_padding()
         model = json.loads(self.tokenizer.to_str())["model"]
         self.is_unigram = model["type"] == "Unigram"
@@ -73,6 +75,14 @@ class Reference:
         else:
             self.tokenizer.no_truncation()
         return [encoding.ids for encoding in self.tokenizer.encode_batch(lines)]
+
+    def pairs(self, pairs, limit, side):
+        """Ids and types, as sentence-transformers has them made for a CrossEncoder."""
+        self.whole.truncation_side = side
+        made = self.whole([a for a, _ in pairs], [b for _, b in pairs], max_length=limit,
+                          truncation="longest_first" if limit else False)
+        types = made.get("token_type_ids", [[0] * len(ids) for ids in made["input_ids"]])
+        return [list(pair) for pair in zip(made["input_ids"], types)]
 
     def text(self, ids):
         return "".join(self.pieces[i][0] for i in ids)
@@ -121,11 +131,42 @@ class Comparison:
         for i in bad[:5]:
             self.show(lines[i], ours[i], theirs[i])
 
+    def check_pairs(self, name, reference, folder, pairs, limit, side):
+        arguments = ["pairs", folder] + ([limit, side] if limit else [])
+        out, _ = self.tool.run(arguments, pairs)
+        ours = [json.loads(line) for line in out.splitlines()]
+        theirs = reference.pairs(pairs, limit, side)
+        bad = [i for i in range(len(pairs)) if ours[i] != theirs[i]]
+        self.passed += not bad
+        self.failed += bool(bad)
+        print(f"{'FAIL' if bad else 'ok  '} {name}: {len(bad)} of {len(pairs)} pairs differ",
+              flush=True)
+        for i in bad[:3]:
+            print(f"     {str(pairs[i])[:80]!a}\n       ours   {str(ours[i])[:200]}\n"
+                  f"       theirs {str(theirs[i])[:200]}")
+
     @staticmethod
     def show(line, ours, theirs):
         at = next((k for k, (a, b) in enumerate(zip(ours, theirs)) if a != b), 0)
         print(f"     {line[:80]!a}, from id {at} on\n       ours   {ours[at:at + 16]}\n"
               f"       theirs {theirs[at:at + 16]}")
+
+
+def make_pairs(lines, count=400):
+    """Long with short, short with long, two of a length, and the empty text on either side."""
+    some = corpus.sample({"all": lines}, count)
+    return (list(zip(some, reversed(some))) + list(zip(some[:50], some[:50])) +
+            [["", line] for line in some[:20]] + [[line, ""] for line in some[:20]] +
+            [[f"{a} {b} {a}", b] for a, b in zip(some[:80], some[1:81])] + [["", ""]])
+
+
+def check_pairs(comparison, folder, lines):
+    reference = Reference(folder)
+    for limit, side in ((None, "right"), (9, "right"), (33, "right"), (64, "right"), (65, "right"),
+                        (65, "left"), (64, "left")):
+        cut = f", cut {side} to {limit}" if limit else ""
+        comparison.check_pairs(f"{folder.name}, pairs{cut}", reference, folder, make_pairs(lines),
+                               limit, side)
 
 
 def check_directory(comparison, folder, lines, nasty, thorough):
@@ -189,6 +230,9 @@ def main():
         options.vocabularies, debian, options.training_lines, options.vocabulary)
         if options.only in folder.name]
     nasty = nasty_texts()
+    for folder in folders + [ROOT / "models" / "all-MiniLM-L6-v2"]:
+        # Hugging Face makes every combination of what it cuts off: memory grows as the square.
+        check_pairs(comparison, folder, [line[:300] for line in lines])
     for folder in folders:
         check_directory(comparison, folder, lines, nasty, folder.name.endswith("-hub"))
     titles = [line for line in lines if "\n" not in line][:2000]

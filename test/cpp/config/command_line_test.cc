@@ -74,6 +74,21 @@ TEST_CASE("repeatable options collect, in their order") {
   CHECK(config.port_to == 9105);
 }
 
+TEST_CASE("models that may be loaded later, their bound, and the self-check are options") {
+  const auto config = parse({"--name", "w@127.0.0.1", "--allow-model", "large", "--allow-model",
+                             "other", "--models-max-bytes", "1000", "--state-dir", "/var/lib/w",
+                             "--self-check-interval", "0"})
+                          .config;
+  CHECK(config.allowed_models == std::vector<std::string>{"large", "other"});
+  CHECK(config.models_max_bytes == 1000);
+  CHECK(config.state_folder == "/var/lib/w");
+  CHECK(config.self_check_interval.count() == 0);
+  const auto plain = parse({"--name", "w@127.0.0.1"}).config;
+  CHECK(plain.allowed_models.empty());
+  CHECK(plain.models_max_bytes == 0);
+  CHECK(plain.self_check_interval.count() == 30);
+}
+
 TEST_CASE("what is wrong on the command line is named") {
   CHECK_THAT(refusal({}), Contains("--name"));
   CHECK_THAT(refusal({"--name", "a@b.c", "--sname", "a"}), Contains("--sname"));

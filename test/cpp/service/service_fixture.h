@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ml_worker/golden.h"
 #include "ml_worker/service.h"
 #include "support/fake_encoder.h"
 
@@ -22,6 +23,7 @@ using Texts = std::vector<std::string>;
 
 struct Answer {
   std::optional<VectorsReply> vectors = std::nullopt;
+  std::optional<TokensReply> tokens = std::nullopt;
   bool prediction = false;
   bool single = false;
   std::optional<Value> value = std::nullopt;
@@ -36,6 +38,7 @@ class CollectingSink : public ReplySink {
   void prediction(const VectorsReply& reply, bool single) override {
     keep({.vectors = reply, .prediction = true, .single = single});
   }
+  void token_embeddings(const TokensReply& reply) override { keep({.tokens = reply}); }
   void value(const Value& value) override { keep({.value = value}); }
   void failure(const Error& error) override { keep({.error = error}); }
 
@@ -104,8 +107,7 @@ class ServiceFixture {
 
   Service& service() {
     if (!service_) {
-      service_ = std::make_unique<Service>(options_,
-                                           std::vector<std::shared_ptr<Encoder>>{encoder, second});
+      service_ = std::make_unique<Service>(options_, std::vector<LoadedModel>{{encoder}, {second}});
     }
     return *service_;
   }

@@ -39,6 +39,19 @@ class FakeTokenizer : public Tokenizer {
     tokens.ids.push_back(kFirst);
     for (std::size_t i = 0; i < keep; ++i) tokens.ids.push_back(words[from + i]);
     tokens.ids.push_back(kLast);
+    tokens.closing = 1;
+    return tokens;
+  }
+
+  bool takes_pairs() const override { return true; }
+  /// kFirst, the first text's words, kLast, the second's, kLast; cut from the second one.
+  Tokens encode_pair(std::string_view first, std::string_view second, std::size_t max_tokens,
+                     TruncationSide side) const override {
+    Tokens tokens = encode(first, max_tokens - 1, side);
+    const Tokens rest = encode(second, max_tokens + 1 - tokens.ids.size(), side);
+    tokens.second_start = tokens.ids.size();
+    tokens.given += rest.given - 1;
+    tokens.ids.insert(tokens.ids.end(), rest.ids.begin() + 1, rest.ids.end());
     return tokens;
   }
 
@@ -99,6 +112,10 @@ class FakeEncoder : public Encoder {
     ++forwards;
     forward_thread_ = std::this_thread::get_id();
     for (const auto& input : inputs) throw_on_bad_token(input.ids);
+    if (!inputs.empty()) {
+      last_second_start = inputs.back().second_start;
+      last_unpooled = inputs.back().unpooled;
+    }
     auto out = rows.begin();
     for (const auto& input : inputs) {
       out = output == EncoderOutput::vectors ? write_vector(input.ids, out)
@@ -143,6 +160,9 @@ class FakeEncoder : public Encoder {
   std::atomic<float> drift{0.0F};  ///< added to the first element
   std::atomic<std::size_t> forwards{0};
   std::atomic<std::size_t> computed_texts{0};
+  /// Of the last input of the last forward().
+  std::atomic<std::size_t> last_second_start{0};
+  std::atomic<std::size_t> last_unpooled{0};
   std::atomic<std::size_t> computed_tokens{0};
 
  private:

@@ -48,6 +48,8 @@ TEST_CASE("a map sets every option") {
                                    {"truncation_side", atom("left")},
                                    {"normalize", true},
                                    {"dimensions", 128},
+                                   {"prompt", atom("query")},
+                                   {"priority", atom("bulk")},
                                    {"timeout_ms", 1500},
                                    {"usage", true},
                                    {"timings", true},
@@ -58,6 +60,8 @@ TEST_CASE("a map sets every option") {
   CHECK(result->truncation_side == TruncationSide::left);
   CHECK(result->normalize == true);
   CHECK(result->dimensions == 128);
+  CHECK(result->prompt == "query");
+  CHECK(result->priority == Priority::bulk);
   CHECK(result->timeout == Milliseconds(1500));
   CHECK((result->usage && result->timings && result->fingerprint));
 }
@@ -87,6 +91,7 @@ TEST_CASE("an option may be named and left unset") {
     CHECK_FALSE(option("normalize", atom(unset))->normalize);
     CHECK_FALSE(option("dimensions", atom(unset))->dimensions);
     CHECK_FALSE(option("truncation_side", atom(unset))->truncation_side);
+    CHECK_FALSE(option("prompt", atom(unset))->prompt);
   }
   CHECK_FALSE(option("timeout_ms", atom("infinity"))->timeout);
 }
@@ -111,6 +116,11 @@ TEST_CASE("a wrong value names its option, what was expected and what came") {
   CHECK(wrong("timeout_ms", std::int64_t{1} << 40) != "accepted");
   CHECK(wrong("usage", ValueList{}) == "usage: expected true or false, got an empty list");
   CHECK(wrong("timings", atom("on")) != "accepted");
+  CHECK(wrong("priority", atom("high")) ==
+        "priority: expected interactive or bulk, got the atom high");
+  CHECK(wrong("prompt", 5) ==
+        "prompt: expected the name of one of the model's prompts, got the integer 5");
+  CHECK(wrong("prompt", "\xFF") != "accepted");
   CHECK(wrong("fingerprint", atom("on")) != "accepted");
 }
 
@@ -118,8 +128,9 @@ TEST_CASE("an unknown option is named as it was sent") {
   const auto by_atom = option("prioritty", true);
   REQUIRE_FALSE(by_atom);
   CHECK(bad_argument(by_atom.error()) ==
-        "prioritty: expected one of the options dimensions fingerprint format normalize timeout_ms "
-        "timings truncate truncation_side usage, got prioritty");
+        "prioritty: expected one of the options dimensions fingerprint format normalize priority "
+        "prompt "
+        "timeout_ms timings truncate truncation_side usage, got prioritty");
   const auto by_binary = options(Value(ValueMap{{{Value("made up"), Value(1)}}}));
   REQUIRE_FALSE(by_binary);
   CHECK(testing::text_part(by_binary.error(), 1) == "made up");
@@ -127,7 +138,6 @@ TEST_CASE("an unknown option is named as it was sent") {
   REQUIRE_FALSE(nasty);
   CHECK(testing::text_part(nasty.error(), 1).size() < 1000);
   CHECK_FALSE(options(ValueList{atom("nosuch")}));
-  for (const char* later : {"priority", "prompt"}) CHECK_FALSE(option(later, atom("bulk")));
 }
 
 TEST_CASE("what is neither a map nor a proplist is a bad argument") {

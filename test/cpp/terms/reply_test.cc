@@ -139,6 +139,57 @@ TEST_CASE("predictions are bare") {
   CHECK(none.only().term == Bytes{106});
 }
 
+TEST_CASE("vectors of one number are numbers, in the format asked for") {
+  VectorsReply reply = two_vectors();
+  reply.scalars = true;
+  Delivered single;
+  single.sink()->prediction(reply, true);
+  CHECK(Reader(Made(single.only().term).term()).read_float() == 0.1);
+
+  Delivered several;
+  several.sink()->prediction(reply, false);
+  const Made two(several.only().term);
+  Reader list(two.term());
+  CHECK(list.read_list() == 2);
+  CHECK(list.read_float() == 0.1);
+  CHECK(list.read_float() == 0.2);
+  CHECK(list.read_nil());
+
+  reply.format = VectorFormat::json;
+  Delivered json;
+  json.sink()->prediction(reply, true);
+  CHECK(Reader(Made(json.only().term).term()).read_binary() == "0.1");
+  reply.format = VectorFormat::binary;
+  Delivered binary;
+  binary.sink()->prediction(reply, true);
+  CHECK(Reader(Made(binary.only().term).term()).read_binary()->size() == 4);
+}
+
+TEST_CASE("token vectors are a list per text of a vector per token") {
+  Delivered delivered;
+  delivered.sink()->token_embeddings({{{0.1F, 0.2F, 0.3F, 0.4F}, {}}, 2, VectorFormat::list});
+  const Made made(delivered.only().term);
+  Reader reader(made.term());
+  CHECK(reader.read_list() == 2);
+  CHECK(reader.read_list() == 2);
+  CHECK(reader.read_list() == 2);
+  CHECK(reader.read_float() == 0.1);
+  CHECK(reader.read_float() == 0.2);
+  CHECK(reader.read_nil());
+  CHECK(reader.read_list() == 2);
+  reader.read_raw();
+  reader.read_raw();
+  CHECK(reader.read_nil());
+  CHECK(reader.read_nil());
+  CHECK(reader.read_nil());
+  CHECK(reader.read_nil());
+  CHECK(reader.at_end());
+
+  Delivered large;
+  large.sink(30)->token_embeddings({{{0.1F, 0.2F, 0.3F, 0.4F}}, 2, VectorFormat::list});
+  CHECK(large.only().raised);
+}
+
 TEST_CASE("values are returned, failures are raised with their reason") {
   Delivered value;
   value.sink()->value(atom("ok"));

@@ -46,7 +46,8 @@ TEST_CASE("predict has an input, a model and options") {
   REQUIRE(one);
   const auto& request = std::get<PredictRequest>(*one);
   CHECK(request.single);
-  CHECK(request.texts == std::vector<std::string>{"text"});
+  REQUIRE(request.inputs.size() == 1);
+  CHECK(request.inputs.front().text == "text");
   CHECK(request.model == "m");
   CHECK(request.options.format == VectorFormat::json);
   const auto none = call("predict", {ValueList{}, "m"});
@@ -61,6 +62,40 @@ TEST_CASE("predict refuses what its bare vectors have no place for") {
     CHECK(testing::atom_part(result.error(), 1) == name);
     CHECK(call("predict", {"text", "m", map({{name, false}})}));
   }
+}
+
+TEST_CASE("similarity, embed_tokens and tokenize refuse options that mean nothing to them") {
+  const auto refused = [](const std::string& function, ValueList arguments, const char* name,
+                          const Value& value) {
+    arguments.push_back(map({{name, value}}));
+    const auto result = call(function, std::move(arguments));
+    return !result && testing::atom_part(result.error(), 1) == name;
+  };
+  const ValueList texts = {ValueList{"a"}, "m"};
+  for (const char* function : {"embed_tokens", "tokenize"}) {
+    CHECK(refused(function, texts, "dimensions", 5));
+    CHECK(refused(function, texts, "normalize", true));
+    CHECK(refused(function, texts, "usage", true));
+    CHECK(call(function, {ValueList{"a"}, "m", map({{"truncate", false}, {"prompt", "query"}})}));
+  }
+  CHECK(refused("tokenize", texts, "format", atom("json")));
+  CHECK(call("embed_tokens", {ValueList{"a"}, "m", map({{"format", atom("json")}})}));
+  CHECK(refused("similarity", {"a", "b", "m"}, "format", atom("json")));
+  CHECK(refused("similarity", {"a", "b", "m"}, "timings", true));
+  CHECK(call("similarity", {"a", "b", "m", map({{"dimensions", 5}})}));
+}
+
+TEST_CASE("similarity has two sides, load_model and unload_model a name") {
+  const auto result = call("similarity", {"a", ValueList{"b", "c"}, atom("none")});
+  REQUIRE(result);
+  const auto& request = std::get<SimilarityRequest>(*result);
+  CHECK((request.a.single && !request.b.single));
+  CHECK(request.b.texts == std::vector<std::string>{"b", "c"});
+  CHECK(request.model == "default");
+  CHECK(std::get<LoadModelRequest>(*call("load_model", {atom("large")})).model == "large");
+  CHECK(std::get<UnloadModelRequest>(*call("unload_model", {"org/x"})).model == "org/x");
+  CHECK(call("load_model", {"../x"}).error().kind == ErrorKind::unknown_model);
+  CHECK(call("load_model", {5}).error().kind == ErrorKind::bad_argument);
 }
 
 TEST_CASE("the other functions are what they are called") {
@@ -105,14 +140,16 @@ TEST_CASE("arguments that are all bytes arrive as a string") {
 }
 
 TEST_CASE("the functions and options that the service names are those that are parsed") {
-  const std::vector<ValueList> arguments = {{}, {ValueList{}, "m"}, {ValueList{}, "m", ValueMap{}}};
+  const std::vector<ValueList> arguments = {
+      {}, {"m"}, {ValueList{}, "m"}, {ValueList{}, "m", ValueMap{}}};
   for (const std::string& function : service_functions()) {
     CAPTURE(function);
     CHECK(std::any_of(arguments.begin(), arguments.end(),
                       [&](const ValueList& list) { return !undefined(call(function, list)); }));
   }
   for (const char* function :
-       {"encode", "predict", "tokenize", "info", "get_load", "health", "models", "metrics"}) {
+       {"encode", "predict", "similarity", "embed_tokens", "tokenize", "info", "get_load", "health",
+        "models", "load_model", "unload_model", "metrics"}) {
     const auto& named = service_functions();
     CHECK(std::find(named.begin(), named.end(), function) != named.end());
   }

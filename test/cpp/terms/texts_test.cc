@@ -41,6 +41,13 @@ Result<PredictInput> input(const std::string& body) {
   return read_predict_input(reader, {});
 }
 
+/// The texts, or the first ones of pairs.
+Texts firsts(const Result<PredictInput>& input) {
+  Texts texts;
+  for (const Input& one : input->inputs) texts.push_back(one.text);
+  return texts;
+}
+
 std::string wrong(const std::string& body) {
   const auto result = texts(body);
   return result ? "accepted" : bad_argument(result.error());
@@ -102,7 +109,8 @@ TEST_CASE("integers that are no code points make no text") {
   }
 }
 
-void check_too_large(const Result<Texts>& result, const std::string& what, std::int64_t got,
+template <typename T>
+void check_too_large(const Result<T>& result, const std::string& what, std::int64_t got,
                      std::int64_t limit) {
   REQUIRE_FALSE(result);
   CHECK(result.error().kind == ErrorKind::too_large);
@@ -123,25 +131,58 @@ TEST_CASE("limits count bytes of UTF-8, texts and the call") {
   check_too_large(texts(list({binary("abc"), binary("abc"), binary("abc")}), limits), "call", 9, 8);
 }
 
-TEST_CASE("predict takes one text or a list of texts") {
+TEST_CASE("predict takes a text, a pair, or a list of such") {
   CHECK(input(binary("one"))->single);
-  CHECK(input(binary("one"))->texts == Texts{"one"});
-  CHECK(input(bytes({107, 0, 3, "abc"}))->texts == Texts{"abc"});
+  CHECK(firsts(input(binary("one"))) == Texts{"one"});
+  CHECK(firsts(input(bytes({107, 0, 3, "abc"}))) == Texts{"abc"});
   CHECK(input(bytes({107, 0, 3, "abc"}))->single);
-  CHECK(input(list({bytes({98, 0, 0, 0x20, 0xAC})}))->texts == Texts{"\xE2\x82\xAC"});
+  CHECK(firsts(input(list({bytes({98, 0, 0, 0x20, 0xAC})}))) == Texts{"\xE2\x82\xAC"});
   CHECK_FALSE(input(bytes({106}))->single);
-  CHECK(input(bytes({106}))->texts.empty());
-  CHECK(input(list({binary("a"), bytes({107, 0, 1, "b"})}))->texts == Texts{"a", "b"});
+  CHECK(input(bytes({106}))->inputs.empty());
+  CHECK(firsts(input(list({binary("a"), bytes({107, 0, 1, "b"})}))) == Texts{"a", "b"});
   CHECK_FALSE(input(list({binary("a")}))->single);
+  const std::string pair = bytes({104, 2}) + binary("a") + bytes({107, 0, 1, "b"});
+  const auto one = input(pair);
+  REQUIRE(one);
+  CHECK(one->single);
+  CHECK(one->inputs.front().second == "b");
+  const auto mixed = input(list({pair, binary("c")}));
+  REQUIRE(mixed);
+  CHECK_FALSE(mixed->single);
+  CHECK(firsts(mixed) == Texts{"a", "c"});
+  CHECK_FALSE(mixed->inputs.back().second);
 }
 
-TEST_CASE("predict names what is neither") {
-  CHECK(bad_argument(input(bytes({104, 2}) + binary("a") + binary("b")).error()) ==
-        "input: expected a text or a list of texts, got a tuple");
-  CHECK(bad_argument(input(list({bytes({104, 2}) + binary("a") + binary("b")})).error()) ==
-        "input: " + kExpected + "a tuple at position 1");
+TEST_CASE("predict names what is none of these") {
+  CHECK(bad_argument(input(bytes({97, 5})).error()) ==
+        "input: expected a text or a list of texts, got an integer");
+  CHECK(bad_argument(input(bytes({104, 3}) + binary("a") + binary("b") + binary("c")).error()) ==
+        "input: expected a pair {A, B}, got a tuple of 3");
+  CHECK(bad_argument(input(list({bytes({104, 2}) + binary("a") + bytes({97, 5})})).error()) ==
+        "input: " + kExpected + "an integer at position 1");
   CHECK(bad_argument(input(binary("\xC0\x80")).error()) ==
         "input: " + kExpected + "a binary that is not UTF-8");
+}
+
+TEST_CASE("similarity's sides are texts or lists, and the limits are on both") {
+  const auto sides = [](const std::string& a, const std::string& b) {
+    const std::string storage = bytes({131, 104, 2}) + a + b;
+    Reader reader(testing::scan_body(storage).value());
+    reader.read_tuple();
+    return read_similarity_sides(reader, {.text_bytes = 4, .texts = 3, .call_bytes = 6});
+  };
+  const auto mixed = sides(binary("a"), list({binary("b"), binary("c")}));
+  REQUIRE(mixed);
+  CHECK(mixed->first.single);
+  CHECK(mixed->first.texts == Texts{"a"});
+  CHECK_FALSE(mixed->second.single);
+  CHECK(mixed->second.texts == Texts{"b", "c"});
+  CHECK_FALSE(sides(bytes({106}), binary("b"))->first.single);
+  CHECK(bad_argument(sides(bytes({97, 5}), binary("b")).error()) ==
+        "a: expected a text or a list of texts, got an integer");
+  CHECK(bad_argument(sides(binary("a"), list({bytes({119, 1, "x"})})).error()) ==
+        "b: " + kExpected + "an atom at position 1");
+  check_too_large(sides(binary("aaaa"), binary("bbbb")), "call", 8, 6);
 }
 
 }  // namespace

@@ -1,0 +1,46 @@
+// The life of one embed_tokens call. Token vectors are large and seldom asked for twice: they are
+// neither cached nor joined.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "service/core.h"
+#include "service/inputs.h"
+
+namespace ml_worker {
+
+class TokensCall : public std::enable_shared_from_this<TokensCall> {
+ public:
+  TokensCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
+             EncodeOptions options);
+
+  /// Returns without waiting for the device. `too_large` with `tokens` where the reply would not
+  /// be sensible any more.
+  void start(std::vector<Input> inputs, Admission::Ticket& ticket);
+
+ private:
+  std::optional<Error> prepare(std::vector<Input>& inputs);
+  Result<std::vector<Tokens>> tokenize(const std::vector<Input>& inputs) const;
+  void compute(std::vector<Tokens> texts);
+  WorkItem make_item(std::size_t slot, Tokens tokens);
+  Interest interest() const;
+  void keep(std::size_t slot, const Result<std::span<const float>>& rows);
+  void fail(const Error& error);
+  void row_arrived();
+  void finish();
+
+  Core& core_;
+  const std::shared_ptr<Call> call_;
+  const std::shared_ptr<Encoder> model_;
+  const EncodeOptions options_;
+  const std::optional<Clock::time_point> deadline_;
+  TruncationSide side_ = TruncationSide::right;
+  std::vector<std::vector<float>> rows_;
+  /// Texts that are missing, and one for start() itself: whoever takes the last one finishes.
+  std::atomic<std::size_t> missing_{1};
+  std::atomic<bool> failed_{false};
+};
+
+}  // namespace ml_worker

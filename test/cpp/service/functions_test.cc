@@ -1,0 +1,185 @@
+// similarity, embed_tokens, prompts, pairs: what a model can do besides a text's vector.
+#include <cmath>
+
+#include "service/service_fixture.h"
+
+using namespace ml_worker;        // NOLINT(google-build-using-namespace)
+using namespace ml_worker::test;  // NOLINT(google-build-using-namespace)
+
+namespace {
+
+EncodeOptions with_prompt(const std::string& name) {
+  EncodeOptions options;
+  options.prompt = name;
+  return options;
+}
+
+double cosine(const std::vector<float>& a, const std::vector<float>& b) {
+  double ab = 0.0;
+  double aa = 0.0;
+  double bb = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ab += double{a[i]} * double{b[i]};
+    aa += double{a[i]} * double{a[i]};
+    bb += double{b[i]} * double{b[i]};
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+std::string what_of(const Answer& answer) {
+  if (!answer.error || answer.error->kind != ErrorKind::bad_argument) return "no bad_argument";
+  const auto& reason = std::get<ValueTuple>(answer.error->reason.storage());
+  return std::get<Atom>(reason.elements.at(1).storage()).name + ": " +
+         std::get<std::string>(reason.elements.at(2).storage());
+}
+
+/// A model of scores for texts and pairs.
+std::shared_ptr<FakeEncoder> make_classifier(ServiceFixture& f, std::size_t labels) {
+  auto& description = f.second->change_description();
+  description.task = ModelTask::classification;
+  description.dimensions = labels;
+  description.token_dimensions = 0;
+  return f.second;
+}
+
+}  // namespace
+
+TEST_CASE("similarity: a number for two texts, a list for a text and a list, rows for two lists") {
+  ServiceFixture f;
+  const Answer vectors = f.encode({"a", "b c", "d"});
+  const auto expected = [&](std::size_t i, std::size_t j) {
+    return Approx(cosine(vectors.vector(i), vectors.vector(j))).margin(1e-6);
+  };
+  const TextOrTexts one{{"a"}, true};
+  const TextOrTexts two{{"b c", "d"}, false};
+
+  const Answer number = f.ask(SimilarityRequest{one, {{"d"}, true}, "default", {}});
+  REQUIRE(number.vectors);
+  CHECK((number.single && number.vectors->scalars));
+  CHECK(number.vector(0).at(0) == expected(0, 2));
+
+  const Answer list = f.ask(SimilarityRequest{one, two, "default", {}});
+  REQUIRE(list.vectors);
+  CHECK((list.single && !list.vectors->scalars));
+  CHECK(list.vector(0).at(0) == expected(0, 1));
+  CHECK(list.vector(0).at(1) == expected(0, 2));
+
+  const Answer turned = f.ask(SimilarityRequest{two, one, "default", {}});
+  CHECK((!turned.single && turned.vectors->scalars));
+  CHECK(turned.vector(1).at(0) == expected(2, 0));
+
+  const Answer rows = f.ask(SimilarityRequest{two, two, "default", {}});
+  CHECK((!rows.single && !rows.vectors->scalars));
+  CHECK(rows.vector(1).at(1) == Approx(1.0));
+  CHECK(rows.vector(0).at(1) == expected(1, 2));
+}
+
+TEST_CASE("similarity is bounded and for embedding models only") {
+  ServiceFixture f;
+  const TextOrTexts many{Texts(3000, "a"), false};
+  CHECK(f.ask(SimilarityRequest{many, many, "default", {}}).error ==
+        errors::too_large("similarities", 9000000, 4000000));
+  make_classifier(f, 2);
+  CHECK(f.ask(SimilarityRequest{{{"a"}, true}, {{"b"}, true}, "large", {}}).error->kind ==
+        ErrorKind::bad_argument);
+  CHECK(f.ask(EmbedTokensRequest{{"a"}, "large", {}}).error->kind == ErrorKind::bad_argument);
+  CHECK(f.encode({"a"}, {}, "large").error->kind == ErrorKind::bad_argument);
+}
+
+TEST_CASE("embed_tokens gives a vector per token, in the order of the texts") {
+  ServiceFixture f;
+  const Answer answer = f.ask(EmbedTokensRequest{{"a b", ""}, "default", {}});
+  REQUIRE(answer.tokens);
+  REQUIRE(answer.tokens->dimensions == 8);
+  REQUIRE(answer.tokens->texts.size() == 2);
+  CHECK(answer.tokens->texts[0].size() == 4 * 8);
+  CHECK(answer.tokens->texts[1].size() == 2 * 8);
+  const std::int32_t id = FakeTokenizer::id_of("b");
+  const std::vector<float> third(answer.tokens->texts[0].begin() + 16,
+                                 answer.tokens->texts[0].begin() + 24);
+  CHECK(third == FakeEncoder::raw_vector({&id, 1}, 8));
+  CHECK(f.ask(EmbedTokensRequest{{}, "default", {}}).tokens->texts.empty());
+}
+
+TEST_CASE("embed_tokens fails as encode does") {
+  ServiceFixture f;
+  f.encoder->not_finite_on("bad");
+  CHECK(f.ask(EmbedTokensRequest{{"ok", "bad"}, "default", {}}).error ==
+        errors::model_failed("all-MiniLM-L6-v2", "not finite"));
+  EncodeOptions whole;
+  whole.truncate = false;
+  const std::string seventeen = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15";
+  CHECK(f.ask(EmbedTokensRequest{{"a", seventeen}, "default", whole}).error ==
+        errors::too_long(2, 17, false, 16));
+  CHECK(f.ask(TokenizeRequest{{"a", seventeen}, "default", whole}).error ==
+        errors::too_long(2, 17, false, 16));
+}
+
+TEST_CASE("a prompt stands before each text; the default one where none is named") {
+  ServiceFixture f;
+  auto& description = f.encoder->change_description();
+  description.prompts = {{"query", "find: "}, {"none_at_all", ""}};
+  const auto vector = [&](const std::string& text, const EncodeOptions& options) {
+    return f.encode({text}, options).vector(0);
+  };
+  CHECK(vector("a", with_prompt("query")) == vector("find: a", {}));
+  CHECK(vector("a", with_prompt("none_at_all")) == vector("a", {}));
+  description.default_prompt = "find: ";
+  CHECK(vector("b", {}) == vector("find: b", with_prompt("")));
+  CHECK(vector("b", with_prompt("")) != vector("b", {}));
+}
+
+TEST_CASE("an unknown prompt is named together with those that there are") {
+  ServiceFixture f;
+  CHECK(what_of(f.encode({"a"}, with_prompt("query"))) ==
+        "prompt: expected none (all-MiniLM-L6-v2 has no prompts), got query");
+  f.encoder->change_description().prompts = {{"passage", "p: "}, {"query", "q: "}};
+  CHECK(what_of(f.encode({"a"}, with_prompt("qery"))) ==
+        "prompt: expected one of all-MiniLM-L6-v2's prompts passage, query, got qery");
+}
+
+TEST_CASE("a prompt that pooling leaves out makes another vector than its text does") {
+  ServiceFixture f;
+  auto& description = f.encoder->change_description();
+  description.prompts = {{"query", "find this: "}};
+  description.pools_prompt = false;
+  f.encode({"a"}, with_prompt("query"));
+  CHECK(f.encoder->last_unpooled == 3);  // the first special token and two words
+  const auto computed = f.encoder->computed_texts.load();
+  f.encode({"find this: a"});
+  CHECK(f.encoder->last_unpooled == 0);
+  CHECK(f.encoder->computed_texts == computed + 1);
+}
+
+TEST_CASE("scores of texts and pairs: numbers where there is one label, else vectors") {
+  ServiceFixture f;
+  make_classifier(f, 1);
+  const auto predict = [&f](std::vector<Input> inputs, bool single) {
+    return f.ask(PredictRequest{std::move(inputs), single, "large", {}});
+  };
+  const Answer pair = predict({{"a", "b"}}, true);
+  REQUIRE(pair.vectors);
+  CHECK((pair.single && pair.vectors->scalars));
+  const auto ids = FakeTokenizer().encode_pair("a", "b", 16, TruncationSide::right).ids;
+  CHECK(pair.vector(0) == FakeEncoder::raw_vector(ids, 1));
+  CHECK(f.second->last_second_start == 3);
+  const Answer mixed = predict({{"a", "b"}, {"a b"}, {"b", "a"}}, false);
+  CHECK(mixed.vectors->vectors.size() == 3);
+  CHECK(mixed.vectors->cached == 1);
+  make_classifier(f, 3);
+  CHECK_FALSE(predict({{"c", "d"}}, false).vectors->scalars);
+}
+
+TEST_CASE("scores are neither cut nor normalised, and embedding models take no pairs") {
+  ServiceFixture f;
+  make_classifier(f, 3);
+  EncodeOptions options;
+  options.dimensions = 2;
+  CHECK(what_of(f.ask(PredictRequest{{{"a"}}, true, "large", options})).rfind("dimensions", 0) ==
+        0);
+  options = {};
+  options.normalize = true;
+  CHECK(what_of(f.ask(PredictRequest{{{"a"}}, true, "large", options})).rfind("normalize", 0) == 0);
+  CHECK(what_of(f.ask(PredictRequest{{{"a"}, {"a", "b"}}, false, "default", {}})) ==
+        "input: expected texts, got a pair at position 2: all-MiniLM-L6-v2 is no model for pairs");
+}
