@@ -35,6 +35,7 @@ class Answer : public ReplySink {
   void prediction(const VectorsReply& reply, bool /*single*/) override {
     promise_.set_value(reply);
   }
+  void token_embeddings(const TokensReply& /*reply*/) override { fail("token vectors"); }
   void value(const Value& /*value*/) override { fail("a value"); }
   void failure(const Error& /*error*/) override { fail("a failure"); }
   VectorsReply wait() { return promise_.get_future().get(); }
@@ -143,7 +144,7 @@ int serve(const std::vector<std::string>& arguments) {
   options.cache_bytes = 0;
   if (arguments.size() > 4) options.batching.batch_tokens = std::stoul(arguments[4]);
   const auto sets = json::parse(std::ifstream(arguments.at(2))).get<std::map<std::string, Texts>>();
-  Service service(options, {load_model(arguments.at(0), model)});
+  Service service(options, {LoadedModel(load_model(arguments.at(0), model))});
   encode(service, {"the first answer"});
   std::cout << json{{"rss", resident_bytes()}} << std::endl;
   for (std::string line; std::getline(std::cin, line);) {

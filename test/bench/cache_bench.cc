@@ -60,13 +60,14 @@ class Answered : public ReplySink {
  public:
   void embeddings(const VectorsReply& /*reply*/) override { done.set_value(); }
   void prediction(const VectorsReply& /*reply*/, bool /*single*/) override { done.set_value(); }
+  void token_embeddings(const TokensReply& /*reply*/) override { std::abort(); }
   void value(const Value& /*value*/) override { std::abort(); }
   void failure(const Error& /*error*/) override { std::abort(); }
   std::promise<void> done;
 };
 
 double through_the_service() {
-  Service service({}, {std::make_shared<test::FakeEncoder>("fake", 384, 64)});
+  Service service({}, {LoadedModel(std::make_shared<test::FakeEncoder>("fake", 384, 64))});
   const auto all = texts();
   const auto round = [&] {
     const auto sink = std::make_shared<Answered>();
