@@ -198,15 +198,20 @@ class Batcher::Impl {
     batch_texts_.add(batch.size());
     batch_tokens_.add(tokens_of(batch));
     const Clock::time_point started = Clock::now();
-    const ForwardCounts counts = forward_batch(batch, index, started, lane.rows);
+    const ForwardCounts counts = forward_batch(
+        batch, index, started, lane.rows, [this](const ForwardCounts& further) { count(further); });
     const std::chrono::duration<double> took = Clock::now() - started;
     const std::lock_guard lock(mutex_);
     if (counts.failed == 0) lane.speed.add(counts.tokens, took.count());
     ++stats_.batches;
-    stats_.texts += counts.texts;
-    stats_.tokens += counts.tokens;
-    stats_.failed += counts.failed;
     lane.running_tokens = 0;
+  }
+
+  void count(const ForwardCounts& further) {
+    const std::lock_guard lock(mutex_);
+    stats_.texts += further.texts;
+    stats_.tokens += further.tokens;
+    stats_.failed += further.failed;
   }
 
   void end() {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "batching/queue.h"
 #include "ml_worker/log.h"
 
 namespace ml_worker {
@@ -31,20 +32,21 @@ std::size_t floats_of(const WorkItem& item) {
                                                : item.input.ids.size() * model.token_dimensions;
 }
 
-void forward_alone(const WorkItem& item, std::size_t lane, Clock::time_point started,
-                   std::vector<float>& rows, ForwardCounts& counts) {
+ForwardCounts forward_alone(const WorkItem& item, std::size_t lane, Clock::time_point started,
+                            std::vector<float>& rows, const Counted& counted) {
   rows.resize(floats_of(item));
   auto what = try_forward(item.encoder->replica(lane), {item.input.view()}, item.output, rows);
   const ForwardTimes times{started, Clock::now()};
   if (what) {
-    ++counts.failed;
-    counts.last_failure = *what;
-    const std::string& model = item.encoder->description().name;
-    return finish_item(item, errors::model_failed(model, *what), times);
+    ForwardCounts failed{.failed = 1, .last_failure = *what};
+    counted(failed);
+    finish_item(item, errors::model_failed(item.encoder->description().name, *what), times);
+    return failed;
   }
-  ++counts.texts;
-  counts.tokens += item.input.ids.size();
+  const ForwardCounts done{.texts = 1, .tokens = item.input.ids.size()};
+  counted(done);
   finish_item(item, std::span<const float>(rows), times);
+  return done;
 }
 
 /// One line for a batch: a dead device must not fill the disk.
@@ -56,9 +58,16 @@ void log_failures(const Encoder& encoder, const ForwardCounts& counts) {
 }
 
 ForwardCounts forward_each(const std::vector<WorkItem>& batch, std::size_t lane,
-                           Clock::time_point started, std::vector<float>& rows) {
+                           Clock::time_point started, std::vector<float>& rows,
+                           const Counted& counted) {
   ForwardCounts counts;
-  for (const WorkItem& item : batch) forward_alone(item, lane, started, rows, counts);
+  for (const WorkItem& item : batch) {
+    ForwardCounts one = forward_alone(item, lane, started, rows, counted);
+    counts.texts += one.texts;
+    counts.tokens += one.tokens;
+    counts.failed += one.failed;
+    if (one.failed > 0) counts.last_failure = std::move(one.last_failure);
+  }
   log_failures(*batch.front().encoder, counts);
   return counts;
 }
@@ -77,9 +86,9 @@ void finish_item(const WorkItem& item, Result<std::span<const float>> result,
 }
 
 ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane,
-                            Clock::time_point started, std::vector<float>& rows) {
-  if (batch.size() == 1) return forward_each(batch, lane, started, rows);
-  ForwardCounts counts;
+                            Clock::time_point started, std::vector<float>& rows,
+                            const Counted& counted) {
+  if (batch.size() == 1) return forward_each(batch, lane, started, rows, counted);
   const WorkItem& first = batch.front();
   Inputs inputs;
   std::size_t floats = 0;
@@ -89,16 +98,16 @@ ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane
   }
   rows.resize(floats);
   if (try_forward(first.encoder->replica(lane), inputs, first.output, rows)) {
-    return forward_each(batch, lane, started, rows);
+    return forward_each(batch, lane, started, rows, counted);
   }
   const ForwardTimes times{started, Clock::now()};
+  const ForwardCounts counts{.texts = batch.size(), .tokens = tokens_of(batch)};
+  counted(counts);
   std::size_t row = 0;
   for (const WorkItem& item : batch) {
     finish_item(item, std::span<const float>(rows).subspan(row, floats_of(item)), times);
     row += floats_of(item);
-    counts.tokens += item.input.ids.size();
   }
-  counts.texts = batch.size();
   return counts;
 }
 

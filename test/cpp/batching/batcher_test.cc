@@ -110,6 +110,15 @@ struct RecordingEncoder : FakeEncoder {
 
 }  // namespace
 
+TEST_CASE("whoever has an answer finds it counted") {
+  Fixture f;
+  std::promise<std::uint64_t> counted;
+  WorkItem work = f.item(1, "one two three");
+  work.done = [&](const auto&, const ForwardTimes&) { counted.set_value(f.batcher.stats().texts); };
+  REQUIRE_FALSE(f.submit(std::move(work)));
+  CHECK(counted.get_future().get() == 1);
+}
+
 TEST_CASE("each item gets the row of its own text") {
   Fixture f;
   std::vector<WorkItem> items;
