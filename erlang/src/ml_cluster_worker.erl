@@ -71,7 +71,10 @@ callback_mode() -> [state_functions, state_enter].
 -spec init(map()) -> gen_statem:init_result(connecting).
 init(#{node := Node, role := Role}) ->
     true = ml_cluster_table:set_process(Node, self()),
-    {ok, connecting, #data{node = Node, role = Role, gauges = gauges(Node)}}.
+    Data = #data{node = Node, role = Role, gauges = gauges(Node)},
+    %% Here too: whoever starts us counts rows, and the state is entered only after that.
+    ok = publish(connecting, Data),
+    {ok, connecting, Data}.
 
 %% Calls that began under an earlier incarnation still count down in its gauges.
 gauges(Node) ->
