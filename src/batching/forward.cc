@@ -43,7 +43,7 @@ ForwardCounts forward_alone(const WorkItem& item, std::size_t lane, Clock::time_
     finish_item(item, errors::model_failed(item.encoder->description().name, *what), times);
     return failed;
   }
-  const ForwardCounts done{.texts = 1, .tokens = item.input.ids.size()};
+  ForwardCounts done{.texts = 1, .tokens = item.input.ids.size()};
   counted(done);
   finish_item(item, std::span<const float>(rows), times);
   return done;
@@ -101,7 +101,7 @@ ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane
     return forward_each(batch, lane, started, rows, counted);
   }
   const ForwardTimes times{started, Clock::now()};
-  const ForwardCounts counts{.texts = batch.size(), .tokens = tokens_of(batch)};
+  ForwardCounts counts{.texts = batch.size(), .tokens = tokens_of(batch)};
   counted(counts);
   std::size_t row = 0;
   for (const WorkItem& item : batch) {
