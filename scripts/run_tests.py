@@ -80,6 +80,8 @@ def suites():
         ("ct", ["rebar3", "ct"], common_test),
         ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
+        ("golden", [str(REFERENCE), "test/parity/golden_models.py"], closing_line),
+        ("models", [str(REFERENCE), "test/parity/models_parity.py"], closing_line),
         ("e2e", ["rebar3", "ct", "--dir", "test/e2e", "--logdir", "build/ct-e2e"], common_test),
         ("clients", [str(CLIENTS), "-m", "unittest", "discover", "-s", "test/clients", "-p",
                      "*_test.py"], unittest),

@@ -74,8 +74,13 @@ at::ScalarType scalar_type(Precision precision) {
 }
 
 Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, Precision precision)
-    : out_(weight.size(0)) {
+    : out_(weight.size(0)), bytes_(0) {
   static const auto reorder = onednn::find<onednn::ReorderWeight>("mkldnn::_reorder_linear_weight");
+  if (precision == Precision::int8) {
+    int8_.emplace(weight, bias);
+    bytes_ = int8_->bytes();
+    return;
+  }
   const at::ScalarType type = scalar_type(precision);
   weight_ = reorder.call(widened(weight).to(type), kUsualRows);
   if (bias.defined()) bias_ = widened(bias).to(type);
@@ -85,6 +90,7 @@ Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, Precision preci
 
 at::Tensor Linear::apply(const at::Tensor& x, Activation activation) const {
   static const auto op = onednn::find<onednn::Linear>("mkldnn::_linear_pointwise");
+  if (int8_) return int8_->apply(x, activation);
   const auto [name, algorithm] = fused_name(activation);
   const at::Tensor y = op.call(at_least_two(x), weight_, bias_, name, onednn::Scalars(), algorithm);
   return first_rows(y.size(1) == out_ ? y : y.narrow(1, 0, out_), x.size(0));
@@ -100,7 +106,9 @@ at::Tensor Linear::apply_multiply(const at::Tensor& x, const at::Tensor& other) 
 
 at::Tensor Linear::apply_with(const at::Tensor& x, const at::Tensor& other,
                               std::string_view name) const {
-  if (out_ < kLeastColumns) return name == "add" ? apply(x) + other : apply(x) * other;
+  if (int8_ || out_ < kLeastColumns) {
+    return name == "add" ? apply(x) + other : apply(x) * other;
+  }
   static const auto op = onednn::find<onednn::LinearBinary>("mkldnn::_linear_pointwise", "binary");
   return first_rows(op.call(at_least_two(x), at_least_two(other), weight_, bias_, name), x.size(0));
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "model/activation.h"
+#include "model/int8_linear.h"
 #include "model/precision.h"
 
 namespace ml_worker {
@@ -36,6 +37,7 @@ class Linear {
  private:
   at::Tensor apply_with(const at::Tensor& x, const at::Tensor& other, std::string_view name) const;
 
+  std::optional<Int8Linear> int8_;  ///< instead of the next two
   at::Tensor weight_;
   std::optional<at::Tensor> bias_;
   std::int64_t out_;

@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -15,7 +16,8 @@ namespace ml_worker::libtorch {
 /// What went wrong, without the pages that libtorch adds for its own developers.
 inline std::string first_line(const c10::Error& error) {
   const std::string text = error.what_without_backtrace();
-  return text.substr(0, text.find('\n'));
+  const std::size_t begin = std::min(text.find_first_not_of('\n'), text.size());
+  return text.substr(begin, text.find('\n', begin) - begin);
 }
 
 /// Runs `build()` at load. Throws StartupError for libtorch's own errors.

@@ -2,14 +2,14 @@
 //
 //   parity_tool ids MODEL [LIMIT [left|right]] < TEXTS > IDS
 //   parity_tool pairs MODEL [LIMIT [left|right]] < PAIRS > PAIRS_OF_IDS
-//   parity_tool vectors MODEL [THREADS] < TEXTS > FLOATS
+//   parity_tool vectors MODEL [THREADS [DTYPE [BATCH_TOKENS]]] < TEXTS > FLOATS
 //   parity_tool describe MODEL
 //   parity_tool find NAME ROOT…
 //
-// TEXTS: a JSON string a line; PAIRS: an array of two. IDS: a JSON array a line; of a pair an array
-// of ids and types. FLOATS: raw little-endian float32, the
-// vectors as sentence-transformers gives them (normalised if the model says so). What was measured
-// goes to standard error.
+// TEXTS: a JSON string a line; for vectors also {"ids": […], "second_start": N, "unpooled": N}.
+// PAIRS: an array of two. IDS: a JSON array a line; of a pair an array of ids and types. FLOATS:
+// raw little-endian float32, the vectors as sentence-transformers gives them (normalised if the
+// model says so). What was measured goes to standard error.
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -27,8 +27,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Arguments = std::vector<std::string>;
-
-constexpr std::size_t kBatchTokens = 2048;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -88,49 +86,87 @@ void normalize(std::span<float> vector) {
   for (float& value : vector) value /= norm;
 }
 
-/// Vectors of texts from `first` on, as many as fit into one batch; returns how many.
-std::size_t run_batch(Encoder& encoder, std::span<const std::vector<std::int32_t>> ids,
+struct Input {
+  std::vector<std::int32_t> ids;
+  std::size_t second_start = 0;
+  std::size_t unpooled = 0;
+
+  EncoderInput view() const {
+    EncoderInput input(ids);
+    input.second_start = second_start;
+    input.unpooled = unpooled;
+    return input;
+  }
+};
+
+std::vector<Input> read_inputs(const Encoder& encoder) {
+  const auto& description = encoder.description();
+  std::vector<Input> inputs;
+  for (std::string line; std::getline(std::cin, line);) {
+    const auto json = nlohmann::json::parse(line);
+    Input& input = inputs.emplace_back();
+    if (json.is_object()) {
+      input = {json.at("ids"), json.value("second_start", std::size_t{0}),
+               json.value("unpooled", std::size_t{0})};
+    } else {
+      input.ids =
+          encoder.tokenizer()
+              .encode(json.get<std::string>(), description.max_tokens, description.truncation_side)
+              .ids;
+    }
+  }
+  return inputs;
+}
+
+/// Vectors of as many of the first inputs as fit into one batch; returns how many.
+std::size_t run_batch(Encoder& encoder, std::span<const Input> inputs, std::size_t batch_tokens,
                       std::span<float> vectors) {
   std::vector<EncoderInput> batch;
   std::size_t tokens = 0;
-  for (const auto& text : ids) {
-    if (!batch.empty() && tokens + text.size() > kBatchTokens) break;
-    tokens += text.size();
-    batch.emplace_back(text);
+  for (const auto& input : inputs) {
+    if (!batch.empty() && tokens + input.ids.size() > batch_tokens) break;
+    tokens += input.ids.size();
+    batch.push_back(input.view());
   }
   encoder.forward(batch, EncoderOutput::vectors,
                   vectors.first(batch.size() * encoder.description().dimensions));
   return batch.size();
 }
 
-std::vector<float> embed(Encoder& encoder, const std::vector<std::string>& texts) {
+std::vector<float> embed(Encoder& encoder, std::span<const Input> inputs,
+                         std::size_t batch_tokens) {
   const auto& description = encoder.description();
-  std::vector<std::vector<std::int32_t>> ids;
-  for (const auto& text : texts) {
-    ids.push_back(
-        encoder.tokenizer().encode(text, description.max_tokens, description.truncation_side).ids);
-  }
-  std::vector<float> vectors(texts.size() * description.dimensions);
-  for (std::size_t at = 0; at < ids.size();) {
-    at += run_batch(encoder, std::span(ids).subspan(at),
+  std::vector<float> vectors(inputs.size() * description.dimensions);
+  for (std::size_t at = 0; at < inputs.size();) {
+    at += run_batch(encoder, inputs.subspan(at), batch_tokens,
                     std::span(vectors).subspan(at * description.dimensions));
   }
-  for (std::size_t i = 0; i < texts.size() && description.normalizes; ++i) {
+  for (std::size_t i = 0; i < inputs.size() && description.normalizes; ++i) {
     normalize(std::span(vectors).subspan(i * description.dimensions, description.dimensions));
   }
   return vectors;
 }
 
+Dtype dtype_of(const std::string& name) {
+  if (name == "float32") return Dtype::float32;
+  if (name == "bfloat16") return Dtype::bfloat16;
+  if (name == "float16") return Dtype::float16;
+  if (name == "int8") return Dtype::int8;
+  throw std::invalid_argument("unknown dtype " + name);
+}
+
 int print_vectors(const Arguments& arguments) {
   ModelOptions options;
   if (arguments.size() > 2) options.compute_threads = std::stoi(arguments[2]);
+  if (arguments.size() > 3) options.dtype = dtype_of(arguments[3]);
+  const std::size_t batch_tokens = arguments.size() > 4 ? std::stoul(arguments[4]) : 2048;
   const auto loading = Clock::now();
   const auto encoder = load_model(arguments.at(1), options);
   const double load_seconds = seconds_since(loading);
-  const auto texts = read_texts();
   const auto start = Clock::now();
-  const auto vectors = embed(*encoder, texts);
-  std::cerr << nlohmann::json({{"texts", texts.size()},
+  const auto inputs = read_inputs(*encoder);
+  const auto vectors = embed(*encoder, inputs, batch_tokens);
+  std::cerr << nlohmann::json({{"texts", inputs.size()},
                                {"load_seconds", load_seconds},
                                {"seconds", seconds_since(start)}})
                    .dump()
