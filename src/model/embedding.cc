@@ -23,8 +23,7 @@ std::string weight_of(std::string_view name) { return std::string(name) + ".weig
 
 at::Tensor load_positions(const TransformerConfig& config, TensorReader& reader) {
   const TensorNames& names = config.architecture->tensors;
-  const at::Tensor places =
-      reader.peek(weight_of(names.positions), {config.positions, config.hidden});
+  at::Tensor places = reader.peek(weight_of(names.positions), {config.positions, config.hidden});
   if (config.token_types == 0) return places;
   const at::Tensor types =
       reader.peek(weight_of(names.token_types), {config.token_types, config.hidden});

@@ -1,5 +1,9 @@
 #include "model/precision.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <string>
 
 #include "ml_worker/log.h"
@@ -27,6 +31,20 @@ void check_int8(const CpuFeatures& cpu) {
   log::warning("this CPU has no AVX512_VNNI: int8 may be slower than float32 on it");
 }
 
+#if defined(__x86_64__)
+/// Bits of CPUID's leaf 7, EDX ("CPUID — CPU Identification", Intel SDM volume 2A).
+constexpr unsigned kAmxBf16 = 1U << 22U;
+constexpr unsigned kAvx512Fp16 = 1U << 23U;
+
+unsigned leaf7_edx() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 ? edx : 0;
+}
+#endif
+
 }  // namespace
 
 const char* name_of(Precision precision) {
@@ -50,8 +68,10 @@ CpuFeatures cpu_features() {
   cpu.avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0;
   cpu.avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0;
   cpu.avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0;
-  cpu.avx512_fp16 = __builtin_cpu_supports("avx512fp16") != 0;
-  cpu.amx = __builtin_cpu_supports("amx-bf16") != 0;
+  // Newer than the names that every compiler knows.
+  const unsigned leaf7 = leaf7_edx();
+  cpu.avx512_fp16 = cpu.avx512 && (leaf7 & kAvx512Fp16) != 0;
+  cpu.amx = (leaf7 & kAmxBf16) != 0;
 #endif
   return cpu;
 }

@@ -26,7 +26,7 @@ struct DenseLayer {
   std::optional<Linear> residual_matrix;
 
   at::Tensor apply(const at::Tensor& x) const {
-    const at::Tensor y = linear.apply(x, activation);
+    at::Tensor y = linear.apply(x, activation);
     if (!residual) return y;
     return y + (residual_matrix ? residual_matrix->apply(x) : x);
   }

@@ -73,8 +73,10 @@ void Weights::read_index(const fs::path& folder) {
     files_.emplace_back(name, std::make_shared<Safetensors>(folder / name));
   }
   for (const auto& [tensor, file] : weight_map) {
+    // The name again: C++20 lets lambdas capture structured bindings, clang 14 does not yet.
+    const std::string& name = file;
     const auto found = std::find_if(files_.begin(), files_.end(),
-                                    [&](const auto& entry) { return entry.first == file; });
+                                    [&name](const auto& entry) { return entry.first == name; });
     if (!found->second->has(tensor)) {
       throw StartupError(ExitCode::model, (folder / file).string() + ": tensor '" + tensor +
                                               "' is missing, though the index says it is here");
