@@ -83,7 +83,7 @@ Int8Linear::Int8Linear(const at::Tensor& weight, const at::Tensor& bias) {
   const at::Tensor largest = at::amax(at::abs(weight), {1}).clamp_min(1e-12);
   scales_ = largest / static_cast<double>(kLargest);
   zero_points_ = at::zeros({weight.size(0)}, at::kInt);
-  const std::optional<c10::List<std::int64_t>> any_rows;
+  static const std::optional<c10::List<std::int64_t>> any_rows;
   weight_ = prepack.call(at::round(weight / scales_.unsqueeze(1)).to(at::kChar), any_rows);
   bias_ = bias.defined() ? bias.contiguous() : at::zeros({weight.size(0)}, at::kFloat);
   bytes_ = static_cast<std::size_t>(weight.numel()) + scales_.nbytes() + bias_.nbytes();

@@ -38,6 +38,7 @@ std::map<std::string, std::string> read_weight_map(const fs::path& folder) {
 std::vector<std::string> file_names(const std::map<std::string, std::string>& weight_map,
                                     const std::string& where) {
   std::vector<std::string> names;
+  names.reserve(weight_map.size());
   for (const auto& [tensor, file] : weight_map) names.push_back(file);
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
