@@ -165,11 +165,12 @@ class FakeEpmd {
       socket.write(response + test::bytes({77, 0, 0, 6, 0, 5, 0, 0, 0, 0}));
       return;
     }
-    socket.write(test::bytes({118, taken_ ? 1 : 0, 0, 0, 0, 5}));
-    node_type_ = static_cast<std::uint8_t>(request[3]);
+    // All is kept when the node gets to know.
     const std::lock_guard lock(mutex_);
-    if (!taken_) registered_.push_back(std::move(socket));
+    node_type_ = static_cast<std::uint8_t>(request[3]);
     ++registrations_;
+    socket.write(test::bytes({118, taken_ ? 1 : 0, 0, 0, 0, 5}));
+    if (!taken_) registered_.push_back(std::move(socket));
   }
 
   bool taken_;
