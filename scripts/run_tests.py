@@ -79,6 +79,8 @@ def suites():
         ("xref", ["rebar3", "xref"], by_exit_code),
         ("ct", ["rebar3", "ct"], common_test),
         ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
+        ("tokenizers", [str(REFERENCE), "test/parity/tokenizers_parity.py", "--lines", "5000"],
+         closing_line),
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("golden", [str(REFERENCE), "test/parity/golden_models.py"], closing_line),
         ("models", [str(REFERENCE), "test/parity/models_parity.py"], closing_line),

@@ -63,7 +63,11 @@ Evaluate = fun Next(Bindings) ->
             io:format("~s~n", [base64:encode(iolist_to_binary(io_lib:format("~0p", [Value])))]),
             Next(New)
     end
-end, spawn(fun() -> Evaluate([]) end).
+end, spawn(fun() ->
+    try Evaluate([])
+    catch Class:Reason -> io:format(standard_error, "~p: ~0p~n", [Class, Reason]), halt(1)
+    end
+end).
 """
 
 

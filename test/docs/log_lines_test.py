@@ -27,7 +27,7 @@ def first_argument(text):
 def worker_lines():
     """Every message of the worker: literals side by side are one, those of a choice are two."""
     found = set()
-    for file in (ROOT / "src").rglob("*.cc"):
+    for file in [*(ROOT / "src").rglob("*.cc"), *(ROOT / "src").rglob("*.h")]:
         text = file.read_text()
         for call in CALL.finditer(text):
             argument = first_argument(text[call.end():])
