@@ -112,7 +112,8 @@ def main(arguments):
         rows, cosines, limits, callers = run_in_worker(chosen, sets, options, work)
         stored |= {"rows": {" ".join(key): row for key, row in rows.items()}, "limits": limits,
                    "cosines": cosines, "callers_64": callers}
-        parts += [report.in_worker(rows, limits, config, cosines), report.ratios(rows)]
+        parts += [report.in_worker(rows, limits, config, cosines), report.ratios(rows),
+                  report.callers(callers)]
     if options.only != "worker" and not options.smoke:
         short = corpus.sets(10000, 1, 1)["short"]
         lines = through_rpc.measure(options.model, options.rpc_dtype, short, options.bulk, work)

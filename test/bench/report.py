@@ -60,7 +60,17 @@ def through_rpc(lines):
     rows = [[line["what"], line["count"], line["size"], line["calls"], line["texts_per_second"],
              f"{line['p50_us'] / 1000:.1f}", f"{line['p99_us'] / 1000:.1f}"]
             for line in lines if "calls" in line]
-    return table(["series", "count", "texts a call", "calls", "texts/s", "p50 ms", "p99 ms"], rows)
+    seen = {line["what"]: line for line in lines if "rss" in line}
+    started = (f"Start to first answer {seen['start']['first_answer_ms']} ms; resident "
+               f"{seen['start']['rss'] / 2**20:.0f} MiB then, "
+               f"{seen['load']['rss'] / 2**20:.0f} MiB after load.\n\n")
+    return started + table(["series", "count", "texts a call", "calls", "texts/s", "p50 ms", "p99 ms"], rows)
+
+
+def callers(in_process):
+    """The worker's own throughput with 64 callers of one text each, to compare rpc with."""
+    return "64 callers in the worker, one text each: " + ", ".join(
+        f"{dtype} {rate:.0f} texts/s" for dtype, rate in in_process.items())
 
 
 def heading(machine, versions, command):
