@@ -42,10 +42,15 @@ class Tokenizer {
   virtual std::size_t vocabulary_size() const = 0;
 };
 
+struct TokenizerOptions {
+  bool lower_case = false;  ///< before anything else: `do_lower_case` of sentence-transformers
+};
+
 /// The tokenizer of a model directory: `tokenizer.json` where it is there, else (with
 /// `tokenizer_config.json`) `sentencepiece.bpe.model` of XLM-R, `vocab.json` and `merges.txt` of
 /// RoBERTa, or `vocab.txt` of BERT. Throws StartupError(ExitCode::model) that names what is
 /// missing, broken or not supported.
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_directory);
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_directory,
+                                          const TokenizerOptions& options = {});
 
 }  // namespace ml_worker

@@ -72,26 +72,14 @@ ModelDescription describe(const fs::path& directory, const ModelDirectory& conte
   return description;
 }
 
-/// do_lower_case is asked for by models whose tokenizer does it anyway.
-void check_lower_case(const Tokenizer& tokenizer, const fs::path& folder) {
-  const auto ids = [&](const char* text) {
-    return tokenizer.encode(text, 64, TruncationSide::right).ids;
-  };
-  if (ids("Abc DEF ÄÖÉ") == ids("abc def äöé")) return;
-  throw StartupError(ExitCode::model, folder.string() +
-                                          ": do_lower_case is not supported with a tokenizer that "
-                                          "keeps upper case");
-}
-
 std::unique_ptr<Tokenizer> load_fitting_tokenizer(const ModelDirectory& contents) {
-  auto tokenizer = load_tokenizer(contents.transformer);
+  auto tokenizer = load_tokenizer(contents.transformer, {.lower_case = contents.lower_case});
   if (tokenizer->vocabulary_size() > static_cast<std::size_t>(contents.config.vocabulary)) {
     throw StartupError(
         ExitCode::model,
         fmt::format("{}: the tokenizer has {} tokens, the model {}", contents.transformer.string(),
                     tokenizer->vocabulary_size(), contents.config.vocabulary));
   }
-  if (contents.lower_case) check_lower_case(*tokenizer, contents.transformer);
   return tokenizer;
 }
 

@@ -10,6 +10,7 @@
 #include "tokenizer/bert_pre_tokenizer.h"
 #include "tokenizer/pipeline.h"
 #include "tokenizer/roberta.h"
+#include "tokenizer/text_normalizers.h"
 #include "tokenizer/tokenizer_config.h"
 #include "tokenizer/tokenizer_json.h"
 #include "tokenizer/unicode.h"
@@ -55,6 +56,7 @@ JsonObject read_config(const fs::path& directory) {
 void apply_bert_class(const JsonObject& config, PipelineParts& parts) {
   const auto& [before, after] = parts.sequence_template;
   parts.normalizer = bert_normalizer_of(config);
+  parts.lowercases = false;
   if (before.size() == 1 && after.size() == 1) parts.pair_template = bert_pair(before[0], after[0]);
 }
 
@@ -150,6 +152,14 @@ PipelineParts read_parts(const fs::path& directory, const JsonObject& config) {
                                           "sentencepiece.bpe.model is there");
 }
 
+/// As sentence-transformers does it, also where another stage lower-cases later.
+void lower_case_first(PipelineParts& parts) {
+  std::vector<std::unique_ptr<Normalizer>> stages;
+  stages.push_back(std::make_unique<LowercaseNormalizer>());
+  stages.push_back(std::move(parts.normalizer));
+  parts.normalizer = std::make_unique<NormalizerSequence>(std::move(stages));
+}
+
 /// False if `transformers` gives the model no token types, so that all are 0.
 bool gives_token_types(const JsonObject& config) {
   if (config.has("model_input_names")) {
@@ -163,10 +173,12 @@ bool gives_token_types(const JsonObject& config) {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_directory) {
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_directory,
+                                          const TokenizerOptions& options) {
   const JsonObject config = read_config(model_directory);
   PipelineParts parts = read_parts(model_directory, config);
   add_configured_tokens(config, parts);
+  if (options.lower_case && !parts.lowercases) lower_case_first(parts);
   if (parts.pair_template && !gives_token_types(config)) parts.pair_template->first_types.reset();
   return std::make_unique<PipelineTokenizer>(std::move(parts));
 }

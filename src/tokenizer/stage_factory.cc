@@ -1,5 +1,6 @@
 #include "tokenizer/stage_factory.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -54,6 +55,7 @@ std::unique_ptr<Normalizer> make_normalizer_stage(const JsonObject& stage) {
   if (type == "BertNormalizer") return make_bert_normalizer(stage);
   if (type == "Precompiled") return make_charsmap(stage);
   if (type == "Replace") return make_replace(stage);
+  if (type == "Lowercase") return std::make_unique<LowercaseNormalizer>();
   if (type == "NFC") return form(NormalizationForm::nfc);
   if (type == "NFD") return form(NormalizationForm::nfd);
   if (type == "NFKC") return form(NormalizationForm::nfkc);
@@ -109,6 +111,12 @@ std::unique_ptr<Normalizer> make_normalizer(const JsonObject& tokenizer) {
     normalizers.push_back(make_normalizer_stage(stage));
   }
   return in_sequence(std::move(normalizers));
+}
+
+bool has_lowercase(const JsonObject& tokenizer) {
+  const auto stages = stages_of(tokenizer, "normalizer", "normalizers");
+  return std::any_of(stages.begin(), stages.end(),
+                     [](const JsonObject& stage) { return stage.text("type") == "Lowercase"; });
 }
 
 std::unique_ptr<Normalizer> make_charsmap_only(const JsonObject& tokenizer) {

@@ -27,6 +27,10 @@ bool NormalizerSequence::is_boundary(char32_t before, char32_t after) const {
   });
 }
 
+void LowercaseNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
+  for (const char32_t c : text) unicode::append_lower(c, out);
+}
+
 void StripNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
   while (left_ && !text.empty() && unicode::is_white_space(text.front())) text.remove_prefix(1);
   while (right_ && !text.empty() && unicode::is_white_space(text.back())) text.remove_suffix(1);

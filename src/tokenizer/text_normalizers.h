@@ -20,6 +20,13 @@ class NormalizerSequence : public Normalizer {
   std::vector<std::unique_ptr<Normalizer>> normalizers_;
 };
 
+/// Lower case, code point by code point.
+class LowercaseNormalizer : public Normalizer {
+ public:
+  void normalize(std::u32string_view text, std::u32string& out) const override;
+  bool is_boundary(char32_t /*before*/, char32_t /*after*/) const override { return true; }
+};
+
 /// Takes white space from the ends.
 class StripNormalizer : public Normalizer {
  public:

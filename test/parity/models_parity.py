@@ -162,6 +162,21 @@ def check_modules(checks, lines):
         checks.check(f"modules: {name}", delta <= MAX_DELTA, f"largest difference {delta:.1e}")
 
 
+def check_lower_case(checks, lines):
+    """do_lower_case before a tokenizer that keeps upper case."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(MINILM, folder, dirs_exist_ok=True)
+        for name, changes in (("tokenizer_config.json", {"do_lower_case": False}),
+                              ("sentence_bert_config.json", {"do_lower_case": True})):
+            path = Path(folder) / name
+            path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        model = SentenceTransformer(folder, device="cpu")
+        mixed = [line.title() for line in lines] + ["\u0130STANBUL, STRASSE \u1e9e, \u039f\u03a3"]
+        theirs = model.encode(mixed, batch_size=8)
+        delta = float(np.abs(run_tool(folder, mixed) - theirs).max())
+    checks.check("lower case asked for", delta <= MAX_DELTA, f"largest difference {delta:.1e}")
+
+
 def check_prompt(checks, lines):
     """include_prompt false: the prompt's tokens are computed and not pooled."""
     prompt = "represent this sentence: "
@@ -255,6 +270,7 @@ def main():
                                 saved=config.model_type == "bert")
     check_modules(checks, lines)
     check_prompt(checks, lines[:8])
+    check_lower_case(checks, lines[:8])
     check_precision(checks, corpus.sample(debian, options.precision_texts), options.pairs)
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0

@@ -17,6 +17,12 @@ TEST_CASE("white space is stripped from the sides asked for") {
   CHECK_FALSE(StripNormalizer(false, true).is_boundary('\t', ' '));
 }
 
+TEST_CASE("lower case is that of each code point") {
+  CHECK(normalized(LowercaseNormalizer(), U"Abc \u00c4\u0130 \u03a3\u1e9e") ==
+        U"abc \u00e4i\u0307 \u03c3\u00df");
+  CHECK(LowercaseNormalizer().is_boundary('A', 'b'));
+}
+
 TEST_CASE("runs of two blanks and more are replaced") {
   const BlankRunNormalizer normalizer(U"_");
   CHECK(normalized(normalizer, U" a  b   c  ") == U" a_b_c_");
