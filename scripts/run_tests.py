@@ -93,7 +93,7 @@ def suites():
                   "*_test.py"], unittest),
         ("page", ["/usr/bin/python3", "-m", "unittest", "discover", "-s", "test/page", "-p",
                   "*_test.py"], unittest),
-        ("fuzz", ["scripts/fuzz", "30"], closing_line),
+        ("fuzz", ["scripts/fuzz", "60"], closing_line),
         ("dialyzer", ["rebar3", "dialyzer"], by_exit_code),
         ("clang-tidy", ["scripts/lint", "clang-tidy"], by_exit_code),
     ]
