@@ -17,6 +17,7 @@ import in_worker
 import machine
 import peers
 import report
+import starting
 import through_rpc
 
 ALL = [("sentence_transformers", "float32"), ("onnxruntime", "float32"), ("openvino", "float32"),
@@ -72,7 +73,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--model", type=Path, default=peers.ROOT / "models" / "all-MiniLM-L6-v2")
-    parser.add_argument("--only", choices=["worker", "rpc"], help="one part of the benchmark")
+    parser.add_argument("--only", choices=["worker", "rpc", "start"], help="one part of the benchmark")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", type=int, default=100, help="single texts a round")
     parser.add_argument("--threads", type=int, default=0, help="of each peer (0: all cores)")
@@ -102,19 +103,25 @@ def main(arguments):
     options = parse(arguments)
     work = peers.ROOT / "build" / "bench"
     work.mkdir(parents=True, exist_ok=True)
-    chosen = SMOKE if options.smoke else ALL
+    chosen = SMOKE if options.smoke or options.only == "start" else ALL
     sets = corpus.sets(64, 8, 32) if options.smoke else corpus.sets(768, 128, 256)
     config = json.loads((options.model / "config.json").read_text())
     command = " ".join(["scripts/bench", *arguments])
     parts = [report.heading(machine.cpu(), machine.versions({name for name, _ in chosen}), command)]
     stored = {}
-    if options.only != "rpc":
+    if options.only in (None, "worker"):
         rows, cosines, limits, callers = run_in_worker(chosen, sets, options, work)
         stored |= {"rows": {" ".join(key): row for key, row in rows.items()}, "limits": limits,
                    "cosines": cosines, "callers_64": callers}
         parts += [report.in_worker(rows, limits, config, cosines), report.ratios(rows),
                   report.callers(callers)]
-    if options.only != "worker" and not options.smoke:
+    if options.only in (None, "start") and not options.smoke:
+        started = starting.measure(options.model, options.rpc_dtype, options.rounds,
+                                   options.threads, work)
+        stored["start"] = started
+        parts += [f"Start to first answer, {options.rpc_dtype}, median of {options.rounds}:",
+                  report.starting(started)]
+    if options.only in (None, "rpc") and not options.smoke:
         short = corpus.sets(10000, 1, 1)["short"]
         lines = through_rpc.measure(options.model, options.rpc_dtype, short, options.bulk, work)
         stored["rpc"] = lines

@@ -73,6 +73,14 @@ def callers(in_process):
         f"{dtype} {rate:.0f} texts/s" for dtype, rate in in_process.items())
 
 
+def starting(rows):
+    theirs = rows["sentence_transformers"]
+    return table(["program", "first answer, s", "of sentence-transformers", "MiB at rest", "of it"],
+                 [[name, f"{row['median']:.2f}", f"{row['median'] / theirs['median']:.3f}",
+                   f"{row['rss'] / 2**20:.0f}", f"{row['rss'] / theirs['rss']:.2f}"]
+                  for name, row in rows.items()])
+
+
 def heading(machine, versions, command):
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (f"Machine: {machine}, {platform.system()} {platform.machine()}.  \n"

@@ -4,17 +4,20 @@
 %%
 %% WORKER: the program. TEXTS: a file of texts, one a line. It starts the worker itself, so that
 %% the time to the first answer is measured too.
+%%
+%%   erl … -s rpc_bench first WORKER MODEL DTYPE
+%%
+%% measures only that: from the start of the program to the answer of its first call.
 -module(rpc_bench).
 
--export([main/1]).
+-export([first/1, main/1]).
 
 -define(SECONDS, 5).
 
 main([Program, File, Model, Dtype, Bulk]) ->
     {ok, Bytes} = file:read_file(atom_to_list(File)),
     Texts = list_to_tuple(binary:split(Bytes, <<"\n">>, [global, trim_all])),
-    {Worker, Milliseconds} = start(atom_to_list(Program), atom_to_list(Model), Dtype, "bench1"),
-    print("start", [{first_answer_ms, Milliseconds} | rss(Worker)]),
+    Worker = started(atom_to_list(Program), atom_to_list(Model), Dtype),
     _ = warm_up(Worker, Texts),
     callers(Worker, Texts, 1),
     callers(Worker, Texts, 64),
@@ -25,7 +28,16 @@ main([Program, File, Model, Dtype, Bulk]) ->
     workers(Program, Model, Dtype, Worker, Texts),
     halt().
 
+first([Program, Model, Dtype]) ->
+    started(atom_to_list(Program), atom_to_list(Model), Dtype),
+    halt().
+
 %% ---- Workers ------------------------------------------------------------------------------------
+
+started(Program, Model, Dtype) ->
+    {Worker, Milliseconds} = start(Program, Model, Dtype, "bench1"),
+    print("start", [{first_answer_ms, Milliseconds} | rss(Worker)]),
+    Worker.
 
 start(Program, Model, Dtype, Name) ->
     Node = list_to_atom(Name ++ "_" ++ os:getpid() ++ "@127.0.0.1"),

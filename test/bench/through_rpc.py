@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+WORKER = ROOT / "build" / "ml_worker"
 
 
 def free_port():
@@ -20,6 +21,16 @@ def measure(model, dtype, texts, bulk, work):
     """The lines that rpc_bench.erl prints, as dictionaries."""
     lines = work / "texts.txt"
     lines.write_text("\n".join(text.replace("\n", " ") for text in texts), encoding="utf-8")
+    return run("main", [WORKER, lines, model, dtype, str(bulk)], work)
+
+
+def first_answer(model, dtype, work):
+    """Seconds from the start of the program to the answer of its first call, and resident bytes."""
+    (line,) = run("first", [WORKER, model, dtype], work)
+    return line["first_answer_ms"] / 1000, line["rss"]
+
+
+def run(function, arguments, work):
     subprocess.run(["erlc", "-o", work, ROOT / "test" / "bench" / "rpc_bench.erl"], check=True)
     # An epmd of our own; it ends with the benchmark.
     environment = os.environ | {"ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1"}
@@ -27,8 +38,7 @@ def measure(model, dtype, texts, bulk, work):
     try:
         done = subprocess.run(
             ["erl", "-noshell", "-name", "bench@127.0.0.1", "-setcookie", secrets.token_hex(16),
-             "-pa", work, "-s", "rpc_bench", "main", ROOT / "build" / "ml_worker", lines, model,
-             dtype, str(bulk)],
+             "-pa", work, "-s", "rpc_bench", function, *arguments],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=True)
     finally:
         subprocess.run(["epmd", "-kill"], env=environment, stdout=subprocess.DEVNULL, check=False)
