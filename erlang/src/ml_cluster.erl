@@ -14,10 +14,15 @@
 %% <tr><td>{@link ml_cluster_balancer}</td><td>which worker gets a call (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_split}</td><td>a call's texts into pieces and back (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_fanout}</td><td>pieces of one call, joined in order</td></tr>
+%% <tr><td>{@link ml_cluster_kinds}</td><td>one answer, one model (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_call}</td><td>one call, tried until answered</td></tr>
 %% <tr><td>{@link ml_cluster_failure}</td><td>what a failure means (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_local}</td><td>the worker program on this machine</td></tr>
+%% <tr><td>{@link ml_cluster_span}</td><td>calls and attempts: counted, timed, told</td></tr>
 %% <tr><td>{@link ml_cluster_metrics}</td><td>counters</td></tr>
+%% <tr><td>{@link ml_cluster_histogram}</td><td>counters and histograms by labels</td></tr>
+%% <tr><td>{@link ml_cluster_event}</td><td>events in the shape of telemetry</td></tr>
+%% <tr><td>{@link ml_cluster_log}</td><td>every line that is logged</td></tr>
 %% <tr><td>{@link ml_cluster_drain}</td><td>the end: what runs is answered first</td></tr>
 %% <tr><td>{@link ml_cluster_main}</td><td>the front as a program of its own</td></tr>
 %% <tr><td>{@link ml_cluster_http}</td><td>HTTP requests to responses, no server in it</td></tr>
@@ -60,7 +65,7 @@ predict(Input, Model) -> predict(Input, Model, #{}).
 
 -spec predict(term(), model(), opts()) -> {ok, term()} | {error, reason()}.
 predict(Input, Model, Opts) ->
-    counted(fun() ->
+    ml_cluster_span:call(predict, #{model => Model}, fun() ->
         case job(predict, [Input, Model], Opts) of
             {ok, Job} -> ml_cluster_call:run(Job#{key => ml_cluster_balancer:hash(Input)});
             {error, _} = Error -> Error
@@ -74,15 +79,17 @@ tokenize(Texts, Model) -> call(tokenize, [Texts, Model], #{}).
 %% @doc Any function of a worker, on a worker of the strategy's choice.
 -spec call(atom(), [term()], opts()) -> {ok, term()} | {error, reason()}.
 call(Function, Args, Opts) ->
-    case job(Function, Args, Opts) of
-        {ok, Job} -> without_node(ml_cluster_call:run(Job));
-        {error, _} = Error -> Error
-    end.
+    ml_cluster_span:call(Function, #{}, fun() ->
+        case job(Function, Args, Opts) of
+            {ok, Job} -> ml_cluster_call:run(Job);
+            {error, _} = Error -> Error
+        end
+    end).
 
 %% ---- Embedding ----
 
 embed(Texts, Model, Opts, Split) ->
-    counted(fun() ->
+    ml_cluster_span:call(encode, #{model => Model}, fun() ->
         case checked_texts(Texts) of
             ok -> embed_checked(Texts, job(encode, [Texts, Model], Opts), Split);
             {error, _} = Error -> Error
@@ -91,8 +98,9 @@ embed(Texts, Model, Opts, Split) ->
 
 embed_checked(Texts, {ok, Job}, Split) ->
     #{pieces_in_flight := Window} = ml_cluster_config:get(limits),
+    How = #{window => Window, mix => ml_cluster_config:get(mix_numerics)},
     case Split(Texts, Job) of
-        {ok, Pieces} -> ml_cluster_fanout:run(Pieces, keyed(Texts, Job), Window);
+        {ok, Pieces} -> ml_cluster_fanout:run(Pieces, keyed(Texts, Job), How);
         {error, _} = Error -> Error
     end;
 embed_checked(_, {error, _} = Error, _) ->
@@ -211,37 +219,6 @@ format(Opts) ->
         error -> {#{}, Opts}
     end.
 
-%% ---- Counting ----
-
-counted(Fun) ->
-    case ml_cluster_config:is_installed() of
-        true -> count(Fun());
-        false -> {error, not_started}
-    end.
-
-count({ok, #{cached := Cached, embeddings := Vectors} = Reply, Nodes}) when is_list(Nodes) ->
-    served(Nodes),
-    ok = ml_cluster_metrics:count(texts, length(Vectors)),
-    ok = ml_cluster_metrics:count(cached, Cached),
-    {ok, Reply#{nodes => Nodes}};
-count({ok, Value, Node}) ->
-    served([Node]),
-    {ok, Value};
-count({error, _} = Error) ->
-    ok = ml_cluster_metrics:count(total),
-    ok = ml_cluster_metrics:count(errors),
-    Error.
-
-served(Nodes) ->
-    ok = ml_cluster_metrics:count(total),
-    case lists:all(fun ml_cluster_table:is_local/1, Nodes) of
-        true -> ml_cluster_metrics:count(local_fallback);
-        false -> ml_cluster_metrics:count(distributed)
-    end.
-
-without_node({ok, Value, _}) -> {ok, Value};
-without_node({error, _} = Error) -> Error.
-
 %% ---- What is there ----
 
 %% @doc The workers, each in its state. `load' is in seconds, as the worker reported it last.
@@ -249,7 +226,7 @@ without_node({error, _} = Error) -> Error.
 workers() -> [worker(Row) || Row <- ml_cluster_table:rows()].
 
 worker(#{node := Node, role := Role, state := State, reason := Reason, gauges := Gauges} = Row) ->
-    (ml_cluster_table:attempts(Gauges))#{
+    (ml_cluster_metrics:attempts(Node))#{
         node => Node,
         role => Role,
         state => State,
@@ -288,7 +265,8 @@ with_info(#{node := Node} = Worker, Infos) ->
             Worker#{error => maps:get(reason, Worker)}
     end.
 
-%% @doc Counters since the start of the node.
+%% @doc Counters since the start of the node. Those of each worker are in workers/0; histograms are
+%% read with ml_cluster_histogram:snapshot/1.
 -spec metrics() -> #{requests := map(), cluster := map()}.
 metrics() ->
     #{

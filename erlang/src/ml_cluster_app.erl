@@ -13,12 +13,12 @@ start(_Type, _Args) ->
             ok = ml_cluster_metrics:init(),
             said(Config, ml_cluster_sup:start_link(Config));
         {error, Reason} = Error ->
-            logger:error("ml_cluster does not start: ~ts", [explain(Reason)]),
+            ml_cluster_log:write(error, no_start, #{why => explain(Reason)}),
             Error
     end.
 
 said(#{http := #{ip := Ip, port := Port}}, {ok, _} = Started) ->
-    logger:notice("ml_cluster: HTTP on ~ts port ~b", [inet:ntoa(Ip), Port]),
+    ok = ml_cluster_log:write(notice, http_listens, #{ip => inet:ntoa(Ip), port => Port}),
     Started;
 said(_, Started) ->
     Started.
@@ -66,7 +66,7 @@ with_http(Config) ->
     {ok, Config}.
 
 without_http(Reason, Config) ->
-    logger:notice("ml_cluster: no HTTP: ~ts", [Reason]),
+    ok = ml_cluster_log:write(notice, no_http, #{why => Reason}),
     Config#{http := false}.
 
 usable(Adapter) ->

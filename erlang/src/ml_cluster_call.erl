@@ -6,7 +6,7 @@
 %% reason, so the caller gets exactly one, in the 'DOWN' message that it waits for anyway.
 -module(ml_cluster_call).
 
--export([start/1, answer/1, run/1]).
+-export([start/1, answer/1, run/1, cancel/2]).
 -export_type([job/0, result/0]).
 
 -include("ml_cluster.hrl").
@@ -66,6 +66,14 @@ start(Job) ->
 answer({answer, Result}) -> Result;
 answer(Crash) -> {error, {internal, Crash}}.
 
+%% @doc Ends a call that start/1 began, its work in the worker included; no 'DOWN' message comes. It
+%% is not killed, for it must still count itself out.
+-spec cancel(pid(), reference()) -> ok.
+cancel(Pid, Ref) ->
+    true = erlang:demonitor(Ref, [flush]),
+    Pid ! cancel,
+    ok.
+
 perform(Caller, #{retries := Retries} = Job) ->
     Ref = erlang:monitor(process, Caller),
     attempt(#attempts{job = Job, caller = Ref, retries = Retries}).
@@ -90,12 +98,10 @@ attempt({ok, Member}, Left, #attempts{job = Job} = State) ->
 
 judge({ok, Value}, #member{node = Node, gauges = Gauges}, State) ->
     ok = ml_cluster_table:worked(Gauges),
-    ok = ml_cluster_table:attempted(Gauges, answered),
     lists:foreach(fun blame/1, State#attempts.suspects),
     {ok, Value, Node};
 judge({error, Reason}, Member, State) ->
     Verdict = ml_cluster_failure:verdict(Reason),
-    ok = ml_cluster_table:attempted(Member#member.gauges, Verdict),
     after_failure(Verdict, Reason, Member, failed_on(Member, Reason, State)).
 
 after_failure(final, Reason, _, _) ->
@@ -181,19 +187,18 @@ with_options(Args, Opts) -> Args ++ [Opts].
 
 ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = #{function := F}} = State) ->
     ok = ml_cluster_table:in_flight(Gauges, 1),
-    Sent = erlang:monotonic_time(microsecond),
-    try erpc:send_request(Node, ml_worker, F, Args) of
-        Request -> await(Request, Node, State)
-    after
-        Took = erlang:monotonic_time(microsecond) - Sent,
-        ok = ml_cluster_histogram:observe(worker_request, [{worker, Node}], Took),
-        ok = ml_cluster_table:in_flight(Gauges, -1)
-    end.
+    Sent = erlang:monotonic_time(),
+    Result = await(erpc:send_request(Node, ml_worker, F, Args), Node, State),
+    ok = ml_cluster_table:in_flight(Gauges, -1),
+    ok = ml_cluster_span:attempt(Node, F, erlang:monotonic_time() - Sent, Result),
+    Result.
 
 await(Request, Node, #attempts{job = #{deadline := Deadline}, caller = Caller} = State) ->
     receive
         {'DOWN', Caller, process, _, _} ->
-            {error, deadline_exceeded};
+            {error, cancelled};
+        cancel ->
+            {error, cancelled};
         Message ->
             case response(Message, Request, Node) of
                 none -> await(Request, Node, State);

@@ -53,6 +53,8 @@ keys() ->
         retries,
         default_timeout_ms,
         suspect_after_ms,
+        mix_numerics,
+        events,
         http,
         api_keys_file,
         local_worker,
@@ -72,6 +74,8 @@ default(strategy) -> round_robin;
 default(retries) -> 2;
 default(default_timeout_ms) -> 30000;
 default(suspect_after_ms) -> 2000;
+default(mix_numerics) -> false;
+default(events) -> none;
 %% `default': as asked for, but a node without an HTTP server starts all the same.
 default(http) -> (http_defaults())#{required => false};
 default(api_keys_file) -> undefined;
@@ -129,6 +133,16 @@ checked(default_timeout_ms, Value) ->
     integer_in(default_timeout_ms, 1, 86400000, Value);
 checked(suspect_after_ms, Value) ->
     integer_in(suspect_after_ms, 50, 3600000, Value);
+checked(mix_numerics, Value) when is_boolean(Value) ->
+    Value;
+checked(mix_numerics, Other) ->
+    bad(mix_numerics, <<"true or false">>, Other);
+checked(events, none) ->
+    none;
+checked(events, Handler) ->
+    is_handler(Handler) orelse
+        bad(events, <<"none, a fun of three arguments, or {Module, Function} of such">>, Handler),
+    Handler;
 checked(http, false) ->
     false;
 checked(http, Value) ->
@@ -144,6 +158,12 @@ checked(local_worker, Value) ->
 checked(limits, Value) ->
     Limits = options(limits, limit_defaults(), Value),
     maps:map(fun(Key, Limit) -> integer_in({limits, Key}, 1, largest(Key), Limit) end, Limits).
+
+is_handler({Module, Function}) when is_atom(Module), is_atom(Function) ->
+    _ = code:ensure_loaded(Module),
+    erlang:function_exported(Module, Function, 3);
+is_handler(Handler) ->
+    is_function(Handler, 3).
 
 %% What a timer takes, or bytes and counts.
 largest(Key) ->

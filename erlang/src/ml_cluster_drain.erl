@@ -11,7 +11,7 @@
 run() ->
     ok = persistent_term:put(?MODULE, true),
     #{drain_ms := Longest} = ml_cluster_config:get(limits),
-    logger:notice("ml_cluster: draining: ~b calls are running", [running()]),
+    ok = ml_cluster_log:write(notice, drain_begins, #{calls => running()}),
     await(now_ms() + Longest).
 
 %% @doc Is the front about to stop?
@@ -27,7 +27,7 @@ await(Deadline) ->
         {0, _} ->
             ok;
         {Left, true} ->
-            logger:warning("ml_cluster: stops with ~b calls and connections left", [Left]);
+            ml_cluster_log:write(warning, drain_ends, #{left => Left});
         _ ->
             timer:sleep(?POLL_MS),
             await(Deadline)

@@ -2,8 +2,8 @@
 %% Pure.
 -module(ml_cluster_failure).
 
--export([reason/2, verdict/1, final/1]).
--export_type([verdict/0]).
+-export([reason/2, verdict/1, outcome/1, final/1]).
+-export_type([verdict/0, outcome/0]).
 
 %% `final': another worker would say the same. `refused': the worker did no work; asking another
 %% one costs no retry. `failed': work was begun and lost; it costs a retry. `draining': as refused,
@@ -21,11 +21,16 @@ reason({exit, {exception, Reason}}, Node) -> {worker_failed, Node, Reason};
 reason({exit, {signal, Reason}}, Node) -> {worker_failed, Node, Reason};
 reason({_, Other}, Node) -> {worker_failed, Node, Other}.
 
+%% What an attempt came to, as it is counted. `rejected': the request was wrong, not the worker.
+%% `late': the deadline came first. `cancelled': nobody waited any more.
+-type outcome() :: answered | rejected | refused | failed | late | cancelled.
+
 -spec verdict(term()) -> verdict().
 verdict({bad_argument, _, _}) -> final;
 verdict({too_large, _, _, _}) -> final;
 verdict({too_long, _, _, _}) -> final;
 verdict(deadline_exceeded) -> final;
+verdict(cancelled) -> final;
 verdict(draining) -> draining;
 verdict({overloaded, _}) -> refused;
 %% Workers may have loaded different models, and differ in version.
@@ -33,6 +38,17 @@ verdict({unknown_model, _}) -> refused;
 verdict(undef) -> refused;
 verdict({option_not_taken, _}) -> refused;
 verdict(_) -> failed.
+
+%% @doc What is counted for an attempt that ended so.
+-spec outcome({ok, term()} | {error, term()}) -> outcome().
+outcome({ok, _}) -> answered;
+outcome({error, deadline_exceeded}) -> late;
+outcome({error, cancelled}) -> cancelled;
+outcome({error, Reason}) -> outcome_of(verdict(Reason)).
+
+outcome_of(final) -> rejected;
+outcome_of(failed) -> failed;
+outcome_of(_) -> refused.
 
 %% @doc The reason to give to the caller when all workers have failed: the one that says most about
 %% the request, and not the last one by chance. Reasons come newest first.

@@ -1,18 +1,28 @@
 %% @doc Runs the pieces of a call on the workers, a bounded number at a time, and puts the answers
 %% together in order. One piece is the common case and needs no process but its own.
 %%
-%% One answer never mixes two models (nor two kinds of numerics): when the workers that answered
-%% differ in their fingerprints, what is not of the most common one is computed again on the
-%% workers that are.
+%% One answer never mixes two models, nor two kinds of numerics unless that is configured: when the
+%% workers that answered differ in their fingerprints, what is not of the most common one is computed
+%% again on the workers that are.
 -module(ml_cluster_fanout).
 
 -export([run/3]).
 
--type run() :: #{window := pos_integer(), caller := reference()}.
--type parts() :: [{ml_cluster_split:piece(), map(), node()}].
+%% `window': pieces in flight. `mix': may the numerics of one answer differ?
+-type how() :: #{window := pos_integer(), mix := boolean()}.
+-type run() :: #{
+    window := pos_integer(),
+    mix := boolean(),
+    caller := reference(),
+    rounds := non_neg_integer()
+}.
+-type parts() :: [ml_cluster_kinds:part()].
+
+%% How often parts of different models are computed again.
+-define(ROUNDS, 8).
 
 %% @doc The joined answer of encode/3 and the nodes that took part, in the order of their pieces.
--spec run([ml_cluster_split:piece(), ...], ml_cluster_call:job(), pos_integer()) ->
+-spec run([ml_cluster_split:piece(), ...], ml_cluster_call:job(), how()) ->
     {ok, map(), [node()]} | {error, term()}.
 run([Piece], Job, _) ->
     case ml_cluster_call:run(job_of(Piece, Job)) of
@@ -20,9 +30,9 @@ run([Piece], Job, _) ->
         {ok, Other, Node} -> {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
         {error, _} = Error -> Error
     end;
-run(Pieces, #{wishes := Wishes} = Job, Window) ->
+run(Pieces, #{wishes := Wishes} = Job, How) ->
     Wary = Job#{wishes := Wishes#{fingerprint => true}},
-    Run = fun(Caller) -> gather(Pieces, Wary, #{window => Window, caller => Caller}) end,
+    Run = fun(Caller) -> gather(Pieces, Wary, How#{caller => Caller, rounds => ?ROUNDS}) end,
     asked_for(maps:is_key(fingerprint, Wishes), in_process(Run)).
 
 asked_for(false, {ok, Reply, Nodes}) -> {ok, maps:without([model_id, numerics], Reply), Nodes};
@@ -42,7 +52,7 @@ in_process(Fun) ->
 
 gather(Pieces, Job, Run) ->
     case collect(Pieces, Job, Run) of
-        {ok, Parts} -> agree(Parts, Job, Run);
+        {ok, Parts} -> agree(Parts, Job, Run, []);
         {error, _} = Error -> Error
     end.
 
@@ -57,23 +67,24 @@ collect([], _, _, Running, Parts) when map_size(Running) =:= 0 ->
 collect([Piece | Rest], Job, #{window := Window} = Run, Running, Parts) when
     map_size(Running) < Window
 ->
-    {_, Ref} = ml_cluster_call:start(job_of(Piece, Job)),
-    collect(Rest, Job, Run, Running#{Ref => Piece}, Parts);
+    {Pid, Ref} = ml_cluster_call:start(job_of(Piece, Job)),
+    collect(Rest, Job, Run, Running#{Ref => {Pid, Piece}}, Parts);
 collect(Waiting, Job, Run, Running, Parts) ->
     case next(Running, Job, Run) of
         {ok, Ref, Part} ->
             collect(Waiting, Job, Run, maps:remove(Ref, Running), [Part | Parts]);
         {error, _} = Error ->
+            ok = maps:foreach(fun(Ref, {Pid, _}) -> ml_cluster_call:cancel(Pid, Ref) end, Running),
             Error
     end.
 
-%% An error ends this process, and with it every piece that still runs.
 next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
     receive
         {'DOWN', Caller, process, _, _} ->
             exit(caller_gone);
         {'DOWN', Ref, process, _, Exit} ->
-            part(Ref, maps:get(Ref, Running), ml_cluster_call:answer(Exit))
+            {_, Piece} = maps:get(Ref, Running),
+            part(Ref, Piece, ml_cluster_call:answer(Exit))
     after max(0, Deadline - erlang:monotonic_time(millisecond)) ->
         {error, deadline_exceeded}
     end.
@@ -98,46 +109,39 @@ job_of(#{texts := Texts} = Piece, #{args := [_ | Args]} = Job) ->
 
 %% ---- One answer, one model ----
 
-agree(Parts, Job, Run) ->
-    Kinds = kinds(Parts),
-    case lists:reverse(lists:keysort(2, maps:to_list(Kinds))) of
-        [_] -> joined(Parts);
-        [{Kind, _} | _] -> recompute(Kind, Parts, Job, Run)
+%% `Barred': kinds whose workers could not compute the rest. With none left everything is computed
+%% anew, by whoever is there now.
+agree(Parts, Job, #{mix := Mix} = Run, Barred) ->
+    case ml_cluster_kinds:plan(Parts, Mix, Barred) of
+        agreed -> joined(Parts);
+        {recompute, _, _, _, _} = Plan -> recompute(Plan, Parts, Job, Run, Barred);
+        none_left -> anew([Piece || {Piece, _, _} <- Parts], Job, Run)
     end.
 
-kinds(Parts) ->
-    lists:foldl(
-        fun({#{texts := Texts}, Reply, _}, Acc) ->
-            Count = length(Texts),
-            maps:update_with(kind(Reply), fun(N) -> N + Count end, Count, Acc)
-        end,
-        #{},
-        Parts
-    ).
-
-kind(Reply) -> {maps:get(model_id, Reply, none), maps:get(numerics, Reply, none)}.
-
-recompute(Kind, Parts, Job, Run) ->
-    {Good, Others} = lists:partition(fun({_, Reply, _}) -> kind(Reply) =:= Kind end, Parts),
-    Nodes = lists:usort([Node || {_, _, Node} <- Good]),
-    Missing = [maps:remove(prefer, Piece) || {Piece, _, _} <- Others],
+recompute(_, _, _, #{rounds := 0}, _) ->
+    {error, {worker_failed, node(), models_differ}};
+recompute({_, Kind, Missing, Nodes, Kept}, Parts, Job, Run, Barred) ->
     case collect(Missing, Job#{only => Nodes}, Run) of
-        {ok, Again} -> joined_if_one_kind(Kind, Good ++ Again);
-        {error, _} = Error -> Error
+        {ok, Again} ->
+            agree(Kept ++ Again, Job, next_round(Run), Barred);
+        {error, Reason} = Error ->
+            case ml_cluster_failure:verdict(Reason) of
+                final -> Error;
+                _ -> agree(Parts, Job, next_round(Run), [Kind | Barred])
+            end
     end.
 
-joined_if_one_kind(Kind, Parts) ->
-    case maps:keys(kinds(Parts)) of
-        [Kind] -> joined(Parts);
-        _ -> {error, {worker_failed, node(), models_differ}}
-    end.
+anew(Pieces, Job, Run) -> gather([maps:remove(prefer, P) || P <- Pieces], Job, next_round(Run)).
+
+%% Workers may come back with another model between any two rounds.
+next_round(#{rounds := Rounds} = Run) -> Run#{rounds := max(0, Rounds - 1)}.
 
 %% ---- Joining ----
 
 joined(Parts) ->
     Sorted = lists:sort(fun({A, _, _}, {B, _, _}) -> first(A) =< first(B) end, Parts),
     Replies = [Reply || {_, Reply, _} <- Sorted],
-    Joined = (merged(Replies))#{
+    Joined = (maps:merge(merged(Replies), ml_cluster_kinds:numerics(Replies)))#{
         embeddings := joined(embeddings, Sorted),
         cached => lists:sum([maps:get(cached, Reply, 0) || Reply <- Replies])
     },

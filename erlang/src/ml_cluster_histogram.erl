@@ -14,7 +14,7 @@
 %% order. While the application is stopped nothing is counted and nothing raises.
 -module(ml_cluster_histogram).
 
--export([new/0, observe/3, count/3, snapshot/1, counts/1, forget/1, bounds/0]).
+-export([new/0, observe/3, count/3, snapshot/1, total/2, counts/1, forget/1, bounds/0]).
 -export_type([name/0, labels/0, histogram/0]).
 
 -type name() :: atom().
@@ -59,6 +59,16 @@ count(Name, Labels, By) ->
 -spec snapshot(name()) -> [{labels(), histogram()}].
 snapshot(Name) ->
     [{Labels, histogram(Counters)} || {Labels, Counters} <- series({histogram, Name})].
+
+%% @doc How many durations the histogram of these labels has.
+-spec total(name(), labels()) -> non_neg_integer().
+total(Name, Labels) ->
+    try ets:lookup(?MODULE, {{histogram, Name}, Labels}) of
+        [{_, Counters}] -> maps:get(count, histogram(Counters));
+        [] -> 0
+    catch
+        error:badarg -> 0
+    end.
 
 %% @doc The counters of a name, by labels.
 -spec counts(name()) -> [{labels(), non_neg_integer()}].

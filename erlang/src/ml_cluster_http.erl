@@ -118,9 +118,11 @@ guarded(Handle, Dialect) ->
             ml_cluster_http_error:response(Dialect, Reason);
         Class:Reason:Stack ->
             %% The request is not in the log: texts are the users'.
-            logger:error("ml_cluster: a handler failed: ~0tp:~0tp ~0tp", [
-                Class, Reason, [{M, F, A} || {M, F, A, _} <- Stack, is_integer(A)]
-            ]),
+            ok = ml_cluster_log:write(error, handler_failed, #{
+                class => Class,
+                reason => Reason,
+                stack => [{M, F, A} || {M, F, A, _} <- Stack, is_integer(A)]
+            }),
             ml_cluster_http_error:response(Dialect, internal)
     end.
 

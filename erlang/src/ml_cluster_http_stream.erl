@@ -171,7 +171,7 @@ answer(Line, Index, Options) ->
     catch
         throw:{http, Wrong} -> failed(Index, Wrong);
         Class:Crash ->
-            logger:error("ml_cluster: a line of a stream failed: ~0tp:~0tp", [Class, Crash]),
+            ok = ml_cluster_log:write(error, line_failed, #{class => Class, reason => Crash}),
             failed(Index, internal)
     end.
 

@@ -52,7 +52,7 @@ handle_cast(_, State) -> {noreply, State}.
 handle_info(start, State) ->
     {noreply, start(State)};
 handle_info({Port, {data, {_, Line}}}, #state{port = Port} = State) ->
-    logger:info("ml_cluster local worker: ~ts", [printable(Line)]),
+    ok = ml_cluster_log:write(info, local_line, #{line => printable(Line)}),
     {noreply, State};
 handle_info({Port, {exit_status, Status}}, #state{port = Port} = State) ->
     {noreply, ended(Status, State)};
@@ -107,9 +107,9 @@ ended(Status, #state{program = Program, backoff = Backoff, started = Started} = 
             true -> ?BACKOFF_MIN;
             false -> Backoff
         end,
-    logger:warning("ml_cluster: local worker ~ts ended (~0tp); again in ~b ms", [
-        Program, Status, Delay
-    ]),
+    ok = ml_cluster_log:write(warning, local_ended, #{
+        program => Program, status => Status, again_ms => Delay
+    }),
     _ = erlang:send_after(Delay, self(), start),
     State#state{port = none, backoff = min(2 * Delay, ?BACKOFF_MAX)}.
 

@@ -157,7 +157,14 @@ stop(Node) ->
         {ok, Pid} ->
             true = ml_cluster_table:ban(Node),
             _ = ml_cluster_worker_sup:stop_worker(Pid),
-            ml_cluster_table:forget(Node);
+            ok = ml_cluster_table:forget(Node),
+            removed(Node);
         error ->
             {error, not_found}
     end.
+
+removed(Node) ->
+    ok = ml_cluster_log:write(notice, worker_removed, #{node => Node}),
+    ml_cluster_event:emit(
+        [worker, removed], #{system_time => erlang:system_time()}, #{node => Node}
+    ).

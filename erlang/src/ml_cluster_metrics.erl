@@ -2,11 +2,14 @@
 %% stopping anybody.
 -module(ml_cluster_metrics).
 
--export([init/0, count/1, count/2, get/1, ticket/0, tickets/0]).
+-export([init/0, count/1, count/2, get/1, ticket/0, tickets/0, is_due/2, attempts/1]).
 -export_type([counter/0]).
 
 -type counter() :: total | distributed | local_fallback | errors | texts | cached.
 
+-define(OUTCOMES, [answered, rejected, refused, failed, late, cancelled]).
+-define(TURNS, 1).
+-define(EVENT_FAILURE, 2).
 -define(COUNTERS, [total, distributed, local_fallback, errors, texts, cached]).
 -record(metrics, {
     counters :: counters:counters_ref(),
@@ -24,7 +27,7 @@ init() ->
 new() ->
     #metrics{
         counters = counters:new(length(?COUNTERS), [write_concurrency]),
-        turns = atomics:new(1, [{signed, false}])
+        turns = atomics:new(2, [{signed, false}])
     }.
 
 metrics() -> persistent_term:get(?MODULE).
@@ -41,11 +44,28 @@ get(Counter) -> counters:get((metrics())#metrics.counters, index(Counter, ?COUNT
 
 %% @doc The next turn of the round robin.
 -spec ticket() -> non_neg_integer().
-ticket() -> atomics:add_get((metrics())#metrics.turns, 1, 1).
+ticket() -> atomics:add_get((metrics())#metrics.turns, ?TURNS, 1).
 
 %% @doc How many turns were taken.
 -spec tickets() -> non_neg_integer().
-tickets() -> atomics:get((metrics())#metrics.turns, 1).
+tickets() -> atomics:get((metrics())#metrics.turns, ?TURNS).
+
+%% @doc True for one of those who ask within so many milliseconds.
+-spec is_due(event_failure, pos_integer()) -> boolean().
+is_due(event_failure, Every) ->
+    #metrics{turns = Atomics} = metrics(),
+    Now = erlang:system_time(millisecond),
+    Last = atomics:get(Atomics, ?EVENT_FAILURE),
+    Now - Last >= Every andalso
+        atomics:compare_exchange(Atomics, ?EVENT_FAILURE, Last, Now) =:= ok.
+
+%% @doc How many attempts with a worker ended in each way.
+-spec attempts(node()) -> #{ml_cluster_failure:outcome() => non_neg_integer()}.
+attempts(Node) ->
+    maps:from_list([
+        {Outcome, ml_cluster_histogram:total(worker_request, [{worker, Node}, {outcome, Outcome}])}
+     || Outcome <- ?OUTCOMES
+    ]).
 
 index(Name, [Name | _]) -> 1;
 index(Name, [_ | Rest]) -> 1 + index(Name, Rest).

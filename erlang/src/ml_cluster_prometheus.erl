@@ -55,12 +55,16 @@ families() ->
          || W <- Workers
         ]),
         counter("ml_cluster_worker_attempts", "Attempts by worker and outcome.", [
-            {worker(W) ++ [{"outcome", atom_to_list(Outcome)}], maps:get(Outcome, W)}
-         || W <- Workers, Outcome <- [answered, refused, failed]
+            {worker(W) ++ [{"outcome", atom_to_list(Outcome)}], Count}
+         || #{node := Node} = W <- Workers,
+            {Outcome, Count} <- maps:to_list(ml_cluster_metrics:attempts(Node))
         ]),
         counter("ml_cluster_http_responses", "Responses by route and class.", responses()),
         histogram("ml_cluster_http_request_seconds", "Time to answer by route.", http_request),
-        histogram("ml_cluster_worker_seconds", "Time of an attempt by worker.", worker_request)
+        histogram("ml_cluster_call_seconds", "Time of a call by function and outcome.", call),
+        histogram(
+            "ml_cluster_worker_seconds", "Time of an attempt by worker and outcome.", worker_request
+        )
     ].
 
 served() ->
@@ -82,8 +86,8 @@ gauge(Name, Help, Samples) -> {Name, Help, "gauge", Samples}.
 
 histogram(Name, Help, Of) ->
     {Name, Help, "histogram", [
-        {[{atom_to_list(Label), text_of(Value)}], Histogram}
-     || {[{Label, Value}], Histogram} <- ml_cluster_histogram:snapshot(Of)
+        {[{atom_to_list(Label), text_of(Value)} || {Label, Value} <- Labels], Histogram}
+     || {Labels, Histogram} <- ml_cluster_histogram:snapshot(Of)
     ]}.
 
 text_of(Text) when is_binary(Text) -> binary_to_list(Text);

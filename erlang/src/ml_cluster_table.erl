@@ -6,12 +6,13 @@
 -module(ml_cluster_table).
 -behaviour(gen_server).
 
--export([new/0, start_link/0, put/1, forget/1, rows/0, row/1, count/0, snapshot/0, up/1]).
+-export([new/0, start_link/0, put/1, forget/1, rows/0, row/1, is_known/1, count/0]).
+-export([snapshot/0, up/1]).
 -export([remote/0, is_local/1]).
 -export([set_process/2, process/1]).
 -export([ban/1, unban/1, is_banned/1]).
 -export([new_gauges/0, in_flight/2, in_flight/1, set_load/2, load/1]).
--export([failed/1, worked/1, reset_failures/1, attempted/2, attempts/1]).
+-export([failed/1, worked/1, reset_failures/1]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 -export_type([row/0, state/0]).
 
@@ -31,10 +32,7 @@
 -define(IN_FLIGHT, 1).
 -define(LOAD_US, 2).
 -define(FAILURES, 3).
--define(ANSWERED, 4).
--define(REFUSED, 5).
--define(FAILED, 6).
--define(GAUGES, 6).
+-define(GAUGES, 3).
 
 %% @doc Makes the table, owned by the caller.
 -spec new() -> ok.
@@ -78,6 +76,15 @@ row(Node) ->
         error:badarg -> error
     end.
 
+-spec is_known(node()) -> boolean().
+is_known(Node) ->
+    try
+        ets:member(?MODULE, {worker, Node})
+    catch
+        %% The application is stopped.
+        error:badarg -> false
+    end.
+
 %% @doc What the balancer chooses from.
 -spec snapshot() -> #snapshot{}.
 snapshot() -> persistent_term:get(?MODULE, #snapshot{}).
@@ -93,7 +100,13 @@ remote() -> (snapshot())#snapshot.remote.
 
 %% @doc Is this the local worker, whatever its state? It may have gone right after it answered.
 -spec is_local(node()) -> boolean().
-is_local(Node) -> ets:member(?MODULE, {local, Node}).
+is_local(Node) ->
+    try
+        ets:member(?MODULE, {local, Node})
+    catch
+        %% The application has stopped under a call that was still running.
+        error:badarg -> false
+    end.
 
 %% ---- The worker's own process ----
 
@@ -154,23 +167,6 @@ worked(Gauges) ->
 
 -spec reset_failures(atomics:atomics_ref()) -> ok.
 reset_failures(Gauges) -> atomics:put(Gauges, ?FAILURES, 0).
-
-%% @doc Counts how an attempt ended.
--spec attempted(atomics:atomics_ref(), answered | ml_cluster_failure:verdict()) -> ok.
-attempted(Gauges, answered) -> atomics:add(Gauges, ?ANSWERED, 1);
-%% The request was wrong, not the worker.
-attempted(Gauges, final) -> atomics:add(Gauges, ?ANSWERED, 1);
-attempted(Gauges, failed) -> atomics:add(Gauges, ?FAILED, 1);
-attempted(Gauges, _) -> atomics:add(Gauges, ?REFUSED, 1).
-
--spec attempts(atomics:atomics_ref()) ->
-    #{answered := integer(), refused := integer(), failed := integer()}.
-attempts(Gauges) ->
-    #{
-        answered => atomics:get(Gauges, ?ANSWERED),
-        refused => atomics:get(Gauges, ?REFUSED),
-        failed => atomics:get(Gauges, ?FAILED)
-    }.
 
 %% ---- gen_server ----
 

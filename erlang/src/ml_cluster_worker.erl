@@ -30,6 +30,8 @@
     drain = false :: boolean(),
     rests = 0 :: non_neg_integer(),
     since = 0 :: integer(),
+    %% In native units: when the state was entered.
+    entered :: integer(),
     monitored = false :: boolean(),
     helpers = #{} :: #{ml_cluster_probe:question() => ml_cluster_probe:helper()}
 }).
@@ -71,7 +73,9 @@ callback_mode() -> [state_functions, state_enter].
 -spec init(map()) -> gen_statem:init_result(connecting).
 init(#{node := Node, role := Role}) ->
     true = ml_cluster_table:set_process(Node, self()),
-    Data = #data{node = Node, role = Role, gauges = gauges(Node)},
+    Data = #data{
+        node = Node, role = Role, gauges = gauges(Node), entered = erlang:monotonic_time()
+    },
     %% Here too: whoever starts us counts rows, and the state is entered only after that.
     ok = publish(connecting, Data),
     {ok, connecting, Data}.
@@ -92,9 +96,11 @@ terminate(_, _, Data) ->
 
 -spec connecting(gen_statem:event_type() | enter, term(), #data{}) ->
     gen_statem:state_enter_result(connecting) | gen_statem:event_handler_result(atom()).
-connecting(enter, _, Data) ->
+connecting(enter, Old, Data) ->
     ok = publish(connecting, Data),
-    {keep_state, ask(connect, Data), {state_timeout, ?CONNECT_TIMEOUT, no_answer}};
+    ok = ml_cluster_log:write(debug, worker_connecting, #{node => Data#data.node}),
+    {keep_state, ask(connect, tell(connecting, Old, Data)),
+        {state_timeout, ?CONNECT_TIMEOUT, no_answer}};
 connecting(state_timeout, no_answer, Data) ->
     rest(no_answer, Data);
 connecting(info, {'DOWN', Ref, process, _, Exit}, Data) ->
@@ -119,12 +125,12 @@ introduced(Data) ->
 
 -spec up(gen_statem:event_type() | enter, term(), #data{}) ->
     gen_statem:state_enter_result(up) | gen_statem:event_handler_result(atom()).
-up(enter, _, #data{node = Node, gauges = Gauges} = Data) ->
+up(enter, Old, #data{node = Node, gauges = Gauges} = Data) ->
     ok = ml_cluster_table:set_load(Gauges, 0),
     ok = ml_cluster_table:reset_failures(Gauges),
     ok = publish(up, Data),
-    logger:notice("ml_cluster: worker ~ts is up", [Node]),
-    {keep_state, watch(Data), [after_ms(probe, 0), after_ms(health, ?HEALTH_INTERVAL)]};
+    ok = ml_cluster_log:write(notice, worker_up, #{node => Node}),
+    {keep_state, watch(tell(up, Old, Data)), [after_ms(probe, 0), after_ms(health, ?HEALTH_INTERVAL)]};
 up(info, {'DOWN', Ref, process, _, Exit}, Data) ->
     case answer(Ref, Exit, Data) of
         {load, {error, draining}, Data1} -> {next_state, draining, Data1};
@@ -154,10 +160,10 @@ unwell(Reason, Data) -> rest(Reason, Data).
 
 -spec draining(gen_statem:event_type() | enter, term(), #data{}) ->
     gen_statem:state_enter_result(draining) | gen_statem:event_handler_result(atom()).
-draining(enter, _, #data{node = Node} = Data) ->
+draining(enter, Old, #data{node = Node} = Data) ->
     ok = publish(draining, Data),
-    logger:notice("ml_cluster: worker ~ts is draining", [Node]),
-    {keep_state, watch(Data), [after_ms(probe, ?PROBE_INTERVAL), cancel(health)]};
+    ok = ml_cluster_log:write(notice, worker_draining, #{node => Node}),
+    {keep_state, watch(tell(draining, Old, Data)), [after_ms(probe, ?PROBE_INTERVAL), cancel(health)]};
 draining(info, {'DOWN', Ref, process, _, Exit}, #data{drain = Asked} = Data) ->
     case answer(Ref, Exit, Data) of
         {load, {load, _}, Data1} when not Asked -> introduced(Data1);
@@ -213,8 +219,9 @@ resting(enter, Old, #data{node = Node, reason = Reason, rests = Rests} = Data) -
     %% First out of the snapshot, then cut off: no call may be sent to it again in between.
     ok = publish(resting, Data),
     _ = Reason =:= silent andalso spawn(erlang, disconnect_node, [Node]),
-    logger:log(level(Old, Rests), "ml_cluster: worker ~ts rests: ~0tp", [Node, Reason]),
-    {keep_state_and_data, {state_timeout, rest_ms(Reason, Rests), try_again}};
+    ok = ml_cluster_log:write(level(Old, Rests), worker_resting, #{node => Node, reason => Reason}),
+    {keep_state, tell(resting, Old, Data),
+        {state_timeout, rest_ms(Reason, Rests), try_again}};
 resting(state_timeout, try_again, Data) ->
     {next_state, connecting, Data};
 resting(cast, node_up, #data{reason = {failing, _}}) ->
@@ -260,6 +267,16 @@ publish(State, #data{node = Node, role = Role, gauges = Gauges, info = Info} = D
         info => Info,
         gauges => Gauges
     }).
+
+%% Events tell how long the state before was held.
+tell(State, From, #data{node = Node, role = Role, reason = Reason, entered = Entered} = Data) ->
+    Now = erlang:monotonic_time(),
+    ok = ml_cluster_event:emit(
+        [worker, State],
+        #{system_time => erlang:system_time(), duration => Now - Entered},
+        #{node => Node, role => Role, from => From, reason => Reason}
+    ),
+    Data#data{entered = Now}.
 
 ask(Question, #data{node = Node, helpers = Helpers} = Data) ->
     Data#data{helpers = Helpers#{Question => ml_cluster_probe:start(Question, Node)}}.

@@ -32,8 +32,14 @@ all() ->
         an_unreachable_worker_holds_up_nobody,
         many_workers_at_once,
         one_answer_has_one_model,
+        numerics_do_not_mix,
+        numerics_mix_when_configured,
+        a_kind_that_is_lost_is_given_up,
         options_that_a_worker_does_not_name,
         large_calls_go_in_pieces,
+        events_tell_of_calls_attempts_and_workers,
+        a_handler_that_fails_harms_no_call,
+        attempts_are_counted_by_worker_and_outcome,
         the_consistent_strategy_keeps_a_texts_worker,
         the_application_stops_and_starts,
         wrong_configuration_stops_the_start
@@ -342,15 +348,48 @@ many_workers_at_once(_) ->
 %% ---- What is asked for, and of whom ----
 
 one_answer_has_one_model(Config) ->
-    [Odd | Others] = cluster(["w1", "w2", "w3"], [], Config),
-    behave(Odd, {model_id, <<"x">>}),
-    [behave(Peer, {model_id, <<"y">>}) || Peer <- Others],
+    [Odd | Others] = cluster(["w1", "w2", "w3"], [{mix_numerics, true}], Config),
+    behave(Odd, {kind, <<"x">>, <<"f32">>}),
+    [behave(Peer, {kind, <<"y">>, <<"f32">>}) || Peer <- Others],
+    #{model_id := Id, nodes := Nodes} = thirty_in_parallel(),
+    ?assertEqual(<<"y">>, Id),
+    ?assertEqual([], Nodes -- nodes_of(Others)).
+
+nodes_of(Peers) -> [Node || {_, Node} <- Peers].
+
+%% Divided over all workers; every vector is right, whoever computed it in the end.
+thirty_in_parallel() ->
     Texts = [integer_to_binary(I) || I <- lists:seq(1, 30)],
-    {ok, #{embeddings := Vectors, model_id := Id, nodes := Nodes}} =
+    {ok, #{embeddings := Vectors} = Answer} =
         ml_cluster:encode_parallel(Texts, default, #{fingerprint => true}),
     ?assertEqual([vector(Text) || Text <- Texts], Vectors),
-    ?assertEqual(<<"y">>, Id),
-    ?assertEqual([], Nodes -- [Node || {_, Node} <- Others]).
+    Answer.
+
+numerics_do_not_mix(Config) ->
+    [Odd | Others] = cluster(["w1", "w2", "w3"], [], Config),
+    behave(Odd, {kind, <<"x">>, <<"f16">>}),
+    [behave(Peer, {kind, <<"x">>, <<"f32">>}) || Peer <- Others],
+    #{model_id := <<"x">>, numerics := Numerics, nodes := Nodes} = thirty_in_parallel(),
+    ?assertEqual(<<"f32">>, Numerics),
+    ?assertEqual([], Nodes -- nodes_of(Others)),
+    ?assertEqual(4, lists:sum([calls(Peer) || Peer <- [Odd | Others]])).
+
+numerics_mix_when_configured(Config) ->
+    [Odd | Others] = Peers = cluster(["w1", "w2", "w3"], [{mix_numerics, true}], Config),
+    behave(Odd, {kind, <<"x">>, <<"f16">>}),
+    [behave(Peer, {kind, <<"x">>, <<"f32">>}) || Peer <- Others],
+    #{model_id := <<"x">>, numerics := Numerics, nodes := Nodes} = thirty_in_parallel(),
+    ?assertEqual([<<"f16">>, <<"f32">>], Numerics),
+    ?assertEqual(lists:sort(nodes_of(Peers)), lists:sort(Nodes)),
+    ?assertEqual([1, 1, 1], [calls(Peer) || Peer <- Peers]).
+
+%% Most texts are of a kind whose workers are gone when the rest is to be computed.
+a_kind_that_is_lost_is_given_up(Config) ->
+    [Left | Lost] = cluster(["w1", "w2", "w3"], [], Config),
+    behave(Left, {kind, <<"x">>, <<"f16">>}),
+    [behave(Peer, {kind_once, <<"x">>, <<"f32">>}) || Peer <- Lost],
+    #{numerics := Numerics, nodes := Nodes} = thirty_in_parallel(),
+    ?assertEqual({<<"f16">>, nodes_of([Left])}, {Numerics, Nodes}).
 
 options_that_a_worker_does_not_name(Config) ->
     {Peer, Old} = worker("w1", Config),
@@ -388,6 +427,97 @@ the_consistent_strategy_keeps_a_texts_worker(Config) ->
     Texts = [integer_to_binary(I) || I <- lists:seq(1, 60)],
     {ok, #{embeddings := Vectors}} = ml_cluster:encode(Texts, default),
     ?assertEqual([vector(Text) || Text <- Texts], Vectors).
+
+%% ---- What is seen of it ----
+
+tell_suite(Name, Measurements, Metadata) ->
+    ?MODULE ! {event, Name, Measurements, Metadata}.
+
+%% The events that Fun brings about, those of workers' states left out.
+events(Fun) ->
+    _ = events(),
+    _ = Fun(),
+    events().
+
+events() ->
+    receive
+        {event, [ml_cluster, worker | _], _, _} -> events();
+        {event, [ml_cluster | Name], Measurements, Metadata} -> [{Name, Measurements, Metadata} | events()]
+    after 0 -> []
+    end.
+
+events_tell_of_calls_attempts_and_workers(Config) ->
+    true = register(?MODULE, self()),
+    [{_, Node} = Peer] = cluster(["w1"], [{events, {?MODULE, tell_suite}}], Config),
+    receive
+        {event, [ml_cluster, worker, up], #{duration := _, system_time := _}, Up} ->
+            ?assertMatch(#{node := Node, role := remote, from := connecting, reason := none}, Up)
+    after 5000 -> error(no_event)
+    end,
+    ?assertMatch(
+        [
+            {[call, start], #{system_time := _, monotonic_time := _},
+                #{function := encode, model := default}},
+            {[attempt, stop], #{duration := _},
+                #{node := Node, function := encode, outcome := answered}},
+            {[call, stop], #{duration := _, texts := 2, cached := 0},
+                #{function := encode, model := default, outcome := ok, nodes := [Node]}}
+        ],
+        events(fun() -> {ok, _} = ml_cluster:encode([<<"a">>, <<"b">>], default) end)
+    ),
+    behave(Peer, {raise_in, encode, {overloaded, 7}}),
+    ?assertMatch(
+        [
+            {[call, start], _, _},
+            {[attempt, stop], _, #{outcome := refused, reason := {overloaded, 7}}},
+            {[call, stop], _, #{outcome := error, reason := {overloaded, 7}, nodes := []}}
+        ],
+        events(fun() -> {error, _} = ml_cluster:encode([<<"a">>], default) end)
+    ),
+    ok = ml_cluster:drain_worker(Node),
+    receive {event, [ml_cluster, worker, draining], _, #{node := Node, from := up}} -> ok end,
+    ok = ml_cluster:remove_worker(Node),
+    receive {event, [ml_cluster, worker, removed], _, #{node := Node}} -> ok end.
+
+a_handler_that_fails_harms_no_call(Config) ->
+    [{_, Node} | _] = cluster(["w1", "w2"], [{events, fun(_, _, _) -> exit(broken) end}], Config),
+    all_right(under_load(10, fun() -> ok end)),
+    ok = ml_cluster:drain_worker(Node),
+    until(fun() -> state(Node) =:= draining end),
+    ok = ml_cluster:remove_worker(Node),
+    all_right(under_load(10, fun() -> ok end)).
+
+attempts_are_counted_by_worker_and_outcome(Config) ->
+    [{_, Node} = Peer] = cluster(["w1"], [{retries, 0}], Config),
+    Outcomes = [
+        {normal, answered},
+        {{raise_in, encode, {bad_argument, texts, <<"expected …"/utf8>>}}, rejected},
+        {{raise_in, encode, {overloaded, 1}}, refused},
+        {{raise_in, encode, {model_failed, <<"m">>, <<"broken">>}}, failed},
+        {{slow, 1000}, late}
+    ],
+    lists:foreach(
+        fun({Behaviour, Outcome}) ->
+            behave(Peer, Behaviour),
+            _ = ml_cluster:encode([<<"a">>], default, #{timeout_ms => 300}),
+            until(fun() -> maps:get(Outcome, ml_cluster_metrics:attempts(Node)) =:= 1 end)
+        end,
+        Outcomes
+    ),
+    ?assertMatch([#{answered := 1, rejected := 1, refused := 1, failed := 1, late := 1}], ml_cluster:workers()),
+    Series = fun() ->
+        [O || {[{worker, N}, {outcome, O}], #{count := 1}} <-
+            ml_cluster_histogram:snapshot(worker_request), N =:= Node]
+    end,
+    ?assertEqual(lists:sort([O || {_, O} <- Outcomes]), lists:sort(Series())),
+    %% What ends after the removal brings no series back.
+    behave(Peer, {slow, 300}),
+    Caller = self(),
+    spawn_link(fun() -> Caller ! ml_cluster:encode([<<"a">>], default) end),
+    until(fun() -> in_flight(Node) =:= 1 end),
+    ok = ml_cluster:remove_worker(Node),
+    receive {ok, #{nodes := [Node]}} -> ok end,
+    ?assertEqual([], Series()).
 
 %% ---- The application ----
 

@@ -32,6 +32,20 @@ verdicts_test_() ->
         ]
     ].
 
+outcomes_test_() ->
+    [
+        ?_assertEqual(Outcome, ml_cluster_failure:outcome(Result))
+     || {Outcome, Result} <- [
+            {answered, {ok, x}},
+            {rejected, {error, {bad_argument, texts, <<"x">>}}},
+            {refused, {error, {overloaded, 1}}},
+            {refused, {error, draining}},
+            {failed, {error, {worker_lost, n@h}}},
+            {late, {error, deadline_exceeded}},
+            {cancelled, {error, cancelled}}
+        ]
+    ].
+
 the_most_telling_reason_is_given_test() ->
     Final = fun ml_cluster_failure:final/1,
     ?assertEqual({overloaded, 3}, Final([draining, {overloaded, 9}, {overloaded, 3}])),

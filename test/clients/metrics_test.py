@@ -30,24 +30,32 @@ class MetricsTest(unittest.TestCase):
         return kind, {family.name: family for family in parse(text)}
 
     def assert_histogram(self, family, label):
+        """The counts by this label, over all the others."""
         self.assertEqual(family.type, "histogram")
-        by_label = {}
+        series = {}
         for sample in family.samples:
-            key = sample.labels[label]
             if sample.name.endswith("_bucket"):
-                by_label.setdefault(key, []).append((float(sample.labels["le"]), sample.value))
-        for buckets in by_label.values():
+                others = frozenset(pair for pair in sample.labels.items() if pair[0] != "le")
+                series.setdefault(others, []).append((float(sample.labels["le"]), sample.value))
+        counts = {}
+        for labels, buckets in series.items():
             self.assertEqual(buckets[-1][0], float("inf"))
             self.assertEqual(buckets, sorted(buckets), "bounds and counts rise together")
-        return by_label
+            value = dict(labels)[label]
+            counts[value] = counts.get(value, 0) + buckets[-1][1]
+        return counts
 
     def check(self, families):
         routes = self.assert_histogram(families["ml_cluster_http_request_seconds"], "route")
-        self.assertGreaterEqual(routes["/infer"][-1][1], 1)
+        self.assertGreaterEqual(routes["/infer"], 1)
         self.assertFalse([route for route in routes if "nothing" in route])
         workers = self.assert_histogram(families["ml_cluster_worker_seconds"], "worker")
         self.assertEqual(list(workers), self.cluster.names)
-        self.assertGreaterEqual(workers[self.cluster.names[0]][-1][1], 1)
+        self.assertGreaterEqual(workers[self.cluster.names[0]], 1)
+        outcomes = self.assert_histogram(families["ml_cluster_worker_seconds"], "outcome")
+        self.assertGreaterEqual(outcomes["answered"], 1)
+        calls = self.assert_histogram(families["ml_cluster_call_seconds"], "function")
+        self.assertGreaterEqual(calls["encode"], 1)
 
     def test_the_text_format(self):
         kind, families = self.scrape("text/plain;version=0.0.4",

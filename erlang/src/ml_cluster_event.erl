@@ -1,0 +1,48 @@
+%% @doc Events in the shape of `telemetry', which need not be there: the configured handler is called
+%% as `Handler(Name, Measurements, Metadata)', so `{events, {telemetry, execute}}' is all it takes to
+%% hand them on. docs/API.md lists them.
+%%
+%% A handler runs in the process where the event happens. What it raises is logged, once a minute at
+%% most, and harms nobody.
+-module(ml_cluster_event).
+
+-export([emit/3, is_heard/0]).
+-export_type([handler/0]).
+
+-type handler() :: {module(), atom()} | fun(([atom(), ...], map(), map()) -> term()).
+
+-define(SILENCE_MS, 60000).
+
+%% @doc Is there a handler? What an event costs to put together can be saved where there is none.
+-spec is_heard() -> boolean().
+is_heard() -> ml_cluster_config:get(events, none) =/= none.
+
+%% @doc Tells the handler, if there is one.
+-spec emit([atom(), ...], map(), map()) -> ok.
+emit(Name, Measurements, Metadata) ->
+    case ml_cluster_config:get(events, none) of
+        none -> ok;
+        Handler -> guarded(Handler, [ml_cluster | Name], Measurements, Metadata)
+    end.
+
+guarded(Handler, Name, Measurements, Metadata) ->
+    try call(Handler, Name, Measurements, Metadata) of
+        _ -> ok
+    catch
+        Class:Reason -> failed(Name, Class, Reason)
+    end.
+
+call({Module, Function}, Name, Measurements, Metadata) ->
+    Module:Function(Name, Measurements, Metadata);
+call(Function, Name, Measurements, Metadata) ->
+    Function(Name, Measurements, Metadata).
+
+failed(Name, Class, Reason) ->
+    case ml_cluster_metrics:is_due(event_failure, ?SILENCE_MS) of
+        true ->
+            ml_cluster_log:write(error, event_handler_failed, #{
+                event => Name, class => Class, reason => Reason
+            });
+        false ->
+            ok
+    end.
