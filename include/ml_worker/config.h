@@ -54,6 +54,9 @@ struct Config {
   std::chrono::seconds handshake_timeout{7};
   std::chrono::seconds send_timeout{30};
   std::size_t max_connections = 1024;
+  std::size_t max_handshakes = 1024;
+  std::size_t handshake_rate = 100;
+  std::size_t handshake_rate_total = 400;
   std::size_t max_calls = 100000;
   std::size_t max_message_bytes = std::size_t{128} << 20;
   std::size_t max_reassembly_bytes = std::size_t{256} << 20;

@@ -102,6 +102,10 @@ struct NodeOptions {
   std::chrono::milliseconds handshake_timeout{7000};
   std::chrono::milliseconds send_timeout{30000};  ///< a peer that does not read is cut after that
   std::size_t max_connections = 1024;
+  std::size_t max_handshakes = 1024;  ///< under way at once; one address may have half of them
+  /// Of handshakes that do not prove the cookie, per second; after a pause ten times as many.
+  std::size_t handshake_rate = 100;                        ///< from one address
+  std::size_t handshake_rate_total = 400;                  ///< from all
   std::size_t max_message_bytes = std::size_t{128} << 20;  ///< from a peer, whole
   /// Of messages that a peer has sent a part of, per connection.
   std::size_t max_reassembly_bytes = std::size_t{256} << 20;

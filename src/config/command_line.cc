@@ -99,6 +99,13 @@ void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
   add_seconds(app, "--send-timeout", raw.send_timeout_seconds,
               "Seconds after which a peer that takes no byte of what waits is cut");
   add_limit("--max-connections", config.max_connections, "Most connected peers");
+  add_limit("--max-handshakes", config.max_handshakes,
+            "Most handshakes under way; one address may have half of them");
+  add_limit("--handshake-rate", config.handshake_rate,
+            "Handshakes per second of one address that do not prove the cookie, after a pause ten "
+            "times as many");
+  add_limit("--handshake-rate-total", config.handshake_rate_total,
+            "The same of all addresses together");
   add_limit("--max-calls", config.max_calls, "Most calls under way, of all peers");
   add_limit("--max-message-bytes", config.max_message_bytes, "Longest message of a peer");
   add_limit("--max-reassembly-bytes", config.max_reassembly_bytes,

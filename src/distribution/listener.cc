@@ -69,8 +69,8 @@ void Listener::accept() {
         if (!self->acceptor_.is_open()) return;
         // Out of descriptors the next accept would fail at once, and again: a busy loop.
         if (error) return self->pause();
+        self->accept();  // first: what goes wrong with one connection stops no other
         self->accepted_(std::move(socket));
-        self->accept();
       });
 }
 

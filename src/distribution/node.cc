@@ -2,10 +2,10 @@
 #include <cstdlib>
 #include <mutex>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "distribution/connection.h"
+#include "distribution/handshake_limit.h"
 #include "distribution/join.h"
 #include "distribution/listener.h"
 #include "distribution/registration.h"
@@ -65,6 +65,10 @@ class Node::Impl {
   bool full() const;
   void log_refusal();
   void on_accepted(asio::ip::tcp::socket socket);
+  std::optional<HandshakeLimiter::Ticket> admit(const asio::ip::tcp::socket& socket);
+  void make_room(HandshakeLimiter::Ticket ticket);
+  void begin_handshake(HandshakeLimiter::Ticket ticket, asio::ip::tcp::socket socket);
+  void end_handshake(HandshakeLimiter::Ticket ticket, bool proved);
   void on_handshake_failed(const HandshakeFailure& failure);
   void on_established(Established established);
   void on_closed(const Connection& connection, const std::string& why);
@@ -83,7 +87,8 @@ class Node::Impl {
   std::shared_ptr<Listener> listener_;
   std::shared_ptr<Registration> registration_;
   std::vector<std::shared_ptr<Joiner>> joiners_;
-  std::unordered_set<std::shared_ptr<Handshaker>> handshakes_;
+  HandshakeLimiter handshake_limiter_;
+  std::unordered_map<HandshakeLimiter::Ticket, std::shared_ptr<Handshaker>> handshakes_;
   std::unordered_map<std::string, std::shared_ptr<Connection>> connections_;
   asio::steady_timer linger_timer_;
   LogLimiter log_limiter_;
@@ -97,6 +102,9 @@ Node::Impl::Impl(NodeOptions options, CallHandler& handler)
       transports_(options_.tls ? make_tls_transports(*options_.tls) : make_tcp_transports()),
       io_(std::make_shared<asio::io_context>()),
       context_(make_context(handler)),
+      handshake_limiter_(
+          {options_.max_handshakes, options_.handshake_rate, options_.handshake_rate_total},
+          HandshakeLimiter::Clock::now()),
       linger_timer_(*io_) {}
 
 /// Handlers that never ran hold connections that refer to this object: they go first.
@@ -235,23 +243,50 @@ void Node::Impl::log_refusal() {
 }
 
 void Node::Impl::on_accepted(asio::ip::tcp::socket socket) {
-  if (full() || handshakes_.size() >= options_.max_connections) return log_refusal();  // closes it
-  auto slot = std::make_shared<std::weak_ptr<Handshaker>>();
+  if (full()) return log_refusal();  // closes it
+  if (const auto ticket = admit(socket)) begin_handshake(*ticket, std::move(socket));
+}
+
+std::optional<HandshakeLimiter::Ticket> Node::Impl::admit(const asio::ip::tcp::socket& socket) {
+  std::error_code gone;
+  const auto remote = socket.remote_endpoint(gone);
+  if (gone) return std::nullopt;
+  const std::string source = handshake_source(remote.address());
+  const auto admission = handshake_limiter_.begin(source, HandshakeLimiter::Clock::now());
+  if (!admission.ticket && log_limiter_.allow("handshakes of " + source)) {
+    log::warning("too many handshakes: a new connection is refused", {{"address", source}});
+  }
+  if (admission.evicted) make_room(*admission.evicted);
+  return admission.ticket;
+}
+
+void Node::Impl::make_room(HandshakeLimiter::Ticket ticket) {
+  const auto known = handshakes_.find(ticket);
+  if (known == handshakes_.end()) return;
+  const auto oldest = known->second;
+  oldest->fail("made room for a newer one, too many handshakes are under way");
+}
+
+void Node::Impl::begin_handshake(HandshakeLimiter::Ticket ticket, asio::ip::tcp::socket socket) {
   const auto handshaker = std::make_shared<Handshaker>(
       *io_, transports_->accepted(std::move(socket)),
       std::make_unique<Acceptor>(local_,
                                  [this](const std::string& name) { return known_as(name); }),
-      [this, slot](Established established) {
-        handshakes_.erase(slot->lock());
+      [this, ticket](Established established) {
+        end_handshake(ticket, true);
         on_established(std::move(established));
       },
-      [this, slot](const HandshakeFailure& failure) {
-        handshakes_.erase(slot->lock());
+      [this, ticket](const HandshakeFailure& failure) {
+        end_handshake(ticket, false);
         on_handshake_failed(failure);
       });
-  *slot = handshaker;
-  handshakes_.insert(handshaker);
+  handshakes_.emplace(ticket, handshaker);
   handshaker->start(options_.handshake_timeout);
+}
+
+void Node::Impl::end_handshake(HandshakeLimiter::Ticket ticket, bool proved) {
+  handshake_limiter_.end(ticket, proved);
+  handshakes_.erase(ticket);
 }
 
 void Node::Impl::on_handshake_failed(const HandshakeFailure& failure) {
@@ -308,7 +343,7 @@ void Node::Impl::withdraw() {
   if (registration_) registration_->withdraw();
   for (const auto& joiner : joiners_) joiner->stop();
   const auto handshakes = std::exchange(handshakes_, {});
-  for (const auto& handshaker : handshakes) handshaker->fail("the node ends");
+  for (const auto& [ticket, handshaker] : handshakes) handshaker->fail("the node ends");
 }
 
 void Node::Impl::stop(std::chrono::milliseconds linger) {

@@ -66,6 +66,9 @@ distribution::NodeOptions node_options_of(const Config& config, std::string cook
   options.handshake_timeout = config.handshake_timeout;
   options.send_timeout = config.send_timeout;
   options.max_connections = config.max_connections;
+  options.max_handshakes = config.max_handshakes;
+  options.handshake_rate = config.handshake_rate;
+  options.handshake_rate_total = config.handshake_rate_total;
   options.max_calls = config.max_calls;
   options.max_message_bytes = config.max_message_bytes;
   options.max_reassembly_bytes = config.max_reassembly_bytes;

@@ -117,6 +117,12 @@ TEST_CASE("what bounds a connection is an option each") {
                              "3",
                              "--max-connections",
                              "5",
+                             "--max-handshakes",
+                             "10",
+                             "--handshake-rate",
+                             "11",
+                             "--handshake-rate-total",
+                             "12",
                              "--max-calls",
                              "6",
                              "--max-message-bytes",
@@ -131,6 +137,9 @@ TEST_CASE("what bounds a connection is an option each") {
   CHECK(config.handshake_timeout == std::chrono::seconds(2));
   CHECK(config.send_timeout == std::chrono::seconds(3));
   CHECK(config.max_connections == 5);
+  CHECK(config.max_handshakes == 10);
+  CHECK(config.handshake_rate == 11);
+  CHECK(config.handshake_rate_total == 12);
   CHECK(config.max_calls == 6);
   CHECK(config.max_message_bytes == 70000);
   CHECK(config.max_reassembly_bytes == 80000);

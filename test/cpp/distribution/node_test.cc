@@ -535,6 +535,35 @@ TEST_CASE("connections over the limit are refused") {
   check_answers(second);
 }
 
+TEST_CASE("half-open connections that fill the table keep nobody out") {
+  const FakeEpmd epmd;
+  NodeOptions options;
+  options.max_handshakes = 20;
+  const RunningNode node(epmd, options);
+  std::vector<Socket> silent;
+  for (int i = 0; i < 50; ++i) silent.push_back(node.connect());
+  check_answers(connect_as(node, "t@host"));
+  // Half of 20 may be under way from one address, the genuine one had one of those.
+  for (std::size_t i = 0; i < 41; ++i) CHECK_FALSE(silent[i].read_frame(2));
+  CHECK(shake_hands(silent.back(), "late@host", "secret"));
+}
+
+TEST_CASE(
+    "an address that begins too many handshakes is refused, one that proves the cookie is not") {
+  const FakeEpmd epmd;
+  NodeOptions options;
+  options.handshake_rate = 1;
+  const RunningNode node(epmd, options);
+  for (int i = 0; i < 30; ++i) check_answers(connect_as(node, "t@host"));
+  int refused = 0;
+  for (int i = 0; i < 30; ++i) {
+    const Socket peer = node.connect();
+    peer.write(with_length(2, encode(NameMessage{6, kPeerFlags, 7, "x@host"})));
+    if (!peer.read_frame(2)) ++refused;
+  }
+  CHECK(refused >= 1);
+}
+
 TEST_CASE("stop sends what waits and closes") {
   const FakeEpmd epmd;
   RunningNode node(epmd);
