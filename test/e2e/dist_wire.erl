@@ -1,14 +1,16 @@
 %% @doc The distribution protocol by hand, for a peer that misbehaves: epmd look-up, the handshake
-%% of an initiator (version 6), frames. Format: OTP's "Distribution Protocol" chapter.
+%% of an initiator (version 6), frames; over TCP or TLS. Format: OTP's "Distribution Protocol" chapter.
 -module(dist_wire).
 
--export([port_of/1, connect/1, handshake/3, handshake/4, send_name/2, flags_with_fragments/0]).
--export([prove/2, receive_packet/2, frame/1, frame/2, spawn_request/5]).
+-export([port_of/1, connect/1, connect/2, send/2, recv/3, close/1]).
+-export([handshake/3, handshake/4, send_name/2, name_message/1, flags_with_fragments/0]).
+-export([prove/2, send_packet/2, receive_packet/2, frame/1, frame/2, spawn_request/5]).
 -export([spawn_control/1, whole/1, whole/2, fragments/3, framed/1, next/2]).
 
 -define(FLAGS, 16#507474fbc).
 -define(FRAGMENTS, 16#800000).
 -define(FRAGMENT_BYTES, 65536).
+-define(PATIENCE, 20000).
 
 flags_with_fragments() -> ?FLAGS bor ?FRAGMENTS.
 
@@ -17,12 +19,36 @@ port_of(Node) ->
     {port, Port, _} = erl_epmd:port_please(Name, Host),
     Port.
 
-connect(Node) ->
-    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, port_of(Node),
-                                   [binary, {active, false}, {nodelay, true}]),
-    Socket.
+%% @doc A TCP connection to a node; what follows takes it, and what connect/2 gives, alike.
+connect(Node) -> connect(Node, #{}).
 
-send_name(Socket, Name) -> send_packet(Socket, name_message(Name, ?FLAGS)).
+%% @doc With tls => options of ssl, TLS inside. from: the address that we have; linger as gen_tcp's.
+connect(Node, How) ->
+    Options = maps:fold(fun tcp_option/3, [binary, {active, false}, {nodelay, true}], How),
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, port_of(Node), Options, ?PATIENCE),
+    case How of
+        #{tls := TlsOptions} ->
+            {ok, Secured} = ssl:connect(Socket, [{active, false} | TlsOptions], ?PATIENCE),
+            Secured;
+        #{} -> Socket
+    end.
+
+tcp_option(from, Address, Options) -> [{ip, Address} | Options];
+tcp_option(linger, Value, Options) -> [{linger, Value} | Options];
+tcp_option(tls, _, Options) -> Options.
+
+send(Socket, Data) when is_port(Socket) -> gen_tcp:send(Socket, Data);
+send(Socket, Data) -> ssl:send(Socket, Data).
+
+recv(Socket, Length, Timeout) when is_port(Socket) -> gen_tcp:recv(Socket, Length, Timeout);
+recv(Socket, Length, Timeout) -> ssl:recv(Socket, Length, Timeout).
+
+close(Socket) when is_port(Socket) -> gen_tcp:close(Socket);
+close(Socket) -> ssl:close(Socket).
+
+send_name(Socket, Name) -> send_packet(Socket, name_message(Name)).
+
+name_message(Name) -> name_message(Name, ?FLAGS).
 
 name_message(Name, Flags) ->
     Bytes = list_to_binary(Name),
@@ -33,18 +59,18 @@ handshake(Socket, Name, Cookie) -> handshake(Socket, Name, Cookie, ?FLAGS).
 
 handshake(Socket, Name, Cookie, Flags) ->
     send_packet(Socket, name_message(Name, Flags)),
-    case receive_packet(Socket, 5000) of
+    case receive_packet(Socket, ?PATIENCE) of
         {ok, <<"sok", _/binary>>} -> prove(Socket, Cookie);
         Other -> {error, {status, Other}}
     end.
 
 %% @doc The part of the handshake that proves the cookie.
 prove(Socket, Cookie) ->
-    {ok, <<"N", _Flags:64, Challenge:32, _/binary>>} = receive_packet(Socket, 5000),
+    {ok, <<"N", _Flags:64, Challenge:32, _/binary>>} = receive_packet(Socket, ?PATIENCE),
     Mine = 16#12345678,
     send_packet(Socket, <<"r", Mine:32, (digest(Cookie, Challenge))/binary>>),
     Expected = digest(Cookie, Mine),
-    case receive_packet(Socket, 5000) of
+    case receive_packet(Socket, ?PATIENCE) of
         {ok, <<"a", Expected/binary>>} -> ok;
         Other -> {error, {ack, Other}}
     end.
@@ -52,13 +78,18 @@ prove(Socket, Cookie) ->
 digest(Cookie, Challenge) ->
     erlang:md5([Cookie, integer_to_list(Challenge)]).
 
-send_packet(Socket, Data) -> gen_tcp:send(Socket, <<(byte_size(Data)):16, Data/binary>>).
+%% @doc A message of the handshake: inside TLS its length takes 4 bytes.
+send_packet(Socket, Data) ->
+    send(Socket, <<(byte_size(Data)):(8 * prefix_bytes(Socket)), Data/binary>>).
 
 receive_packet(Socket, Timeout) ->
-    case gen_tcp:recv(Socket, 2, Timeout) of
-        {ok, <<Length:16>>} -> gen_tcp:recv(Socket, Length, Timeout);
+    case recv(Socket, prefix_bytes(Socket), Timeout) of
+        {ok, Length} -> recv(Socket, binary:decode_unsigned(Length), Timeout);
         Error -> Error
     end.
+
+prefix_bytes(Socket) when is_port(Socket) -> 2;
+prefix_bytes(_) -> 4.
 
 %% @doc A pass-through frame with its length.
 frame(Control) -> with_length([$p, term_to_binary(Control)]).
@@ -98,14 +129,20 @@ bare(Term) ->
 %% @doc The next frame that is no tick: {message, Control, Payload or none}, or
 %% {fragment, Sequence, Number} of a message in pieces.
 next(Socket, Timeout) ->
-    case gen_tcp:recv(Socket, 4, Timeout) of
+    case recv(Socket, 4, Timeout) of
         {ok, <<0:32>>} -> next(Socket, Timeout);
         {ok, <<Length:32>>} ->
-            {ok, Bytes} = gen_tcp:recv(Socket, Length, Timeout),
+            {ok, Bytes} = recv(Socket, Length, Timeout),
             read(Bytes);
         Error -> Error
     end.
 
+read(<<$p, Terms/binary>>) ->
+    {Control, Used} = binary_to_term(Terms, [used]),
+    case binary:part(Terms, Used, byte_size(Terms) - Used) of
+        <<>> -> {message, Control, none};
+        Payload -> {message, Control, binary_to_term(Payload)}
+    end;
 read(<<131, $D, 0, Terms/binary>>) ->
     {Control, Used} = binary_to_term(<<131, Terms/binary>>, [used]),
     case binary:part(Terms, Used - 1, byte_size(Terms) - Used + 1) of

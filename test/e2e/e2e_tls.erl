@@ -2,7 +2,8 @@
 %% nodes of any release with `-proto_dist inet_tls'.
 -module(e2e_tls).
 
--export([make_pki/1, issue/3, issue/4, options/2, worker_options/2, eval/3, node_arguments/3]).
+-export([make_pki/1, issue/3, issue/4, options/2, worker_options/2, client_options/1, eval/3]).
+-export([node_arguments/3, protocol_arguments/2]).
 
 -define(HOSTS, "IP:127.0.0.1,DNS:127.0.0.1,IP:::1,DNS:::1").
 
@@ -42,6 +43,10 @@ worker_options(Folder, Name) ->
     ["--tls-cert", file(Folder, Name, ".pem"), "--tls-key", file(Folder, Name, ".key"),
      "--tls-ca", file(Folder, ca, ".pem")].
 
+%% @doc What ssl:connect gets to show our certificate.
+client_options(Folder) ->
+    [{certfile, file(Folder, node, ".pem")}, {keyfile, file(Folder, node, ".key")}, {verify, verify_none}].
+
 %% @doc Writes the file for -ssl_dist_optfile. Path: where the node sees Folder. With
 %% certificate => none the node shows none.
 options(Folder, #{certificate := Certificate} = How) ->
@@ -60,9 +65,11 @@ file(Folder, Name, Extension) -> filename:join(Folder, lists:concat([Name, Exten
 
 %% @doc What `erl' gets to be such a node, with our cookie.
 node_arguments(Name, Protocol, OptionsFile) ->
-    ["-proto_dist", Protocol] ++ [Word || OptionsFile =/= none,
-                                          Word <- ["-ssl_dist_optfile", OptionsFile]] ++
+    protocol_arguments(Protocol, OptionsFile) ++
         ["-name", Name, "-setcookie", atom_to_list(erlang:get_cookie()), "-noinput"].
+
+protocol_arguments(Protocol, none) -> ["-proto_dist", Protocol];
+protocol_arguments(Protocol, OptionsFile) -> ["-proto_dist", Protocol, "-ssl_dist_optfile", OptionsFile].
 
 %% @doc Evaluates Code there; Root: none, or the file system that chroot enters. Its result, a term.
 eval(Root, Arguments, Code) ->
