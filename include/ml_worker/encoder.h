@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -20,10 +21,14 @@ namespace ml_worker {
 /// How models are to be run.
 enum class Dtype { automatic, float32, bfloat16, float16, int8 };
 
+/// Told how many of a model's bytes have been read, of how many; from a thread of its own.
+using LoadProgress = std::function<void(std::size_t read, std::size_t of)>;
+
 struct ModelOptions {
   std::string device = "auto";  ///< auto | cpu | cuda[:i,…]
   Dtype dtype = Dtype::automatic;
   int compute_threads = 0;  ///< threads of one forward pass; 0: all cores
+  LoadProgress progress;    ///< may be empty
 };
 
 /// What a model's vectors are.

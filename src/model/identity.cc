@@ -13,6 +13,8 @@
 namespace ml_worker {
 namespace {
 
+constexpr std::size_t kPiece = std::size_t{4} << 20;
+
 class Sha256 {
  public:
   Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
@@ -22,9 +24,17 @@ class Sha256 {
     check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
   }
   void add_with_length(std::span<const std::byte> bytes) {
+    add_with_length(bytes, [](std::size_t) {});
+  }
+  void add_with_length(std::span<const std::byte> bytes, const auto& added) {
     const std::array<std::uint64_t, 1> size = {bytes.size()};
     add(std::as_bytes(std::span(size)));
-    add(bytes);
+    while (!bytes.empty()) {
+      const auto piece = bytes.first(std::min(bytes.size(), kPiece));
+      add(piece);
+      added(piece.size());
+      bytes = bytes.subspan(piece.size());
+    }
   }
   std::array<unsigned char, 32> finish() {
     std::array<unsigned char, 32> digest{};
@@ -42,13 +52,21 @@ class Sha256 {
 
 }  // namespace
 
-std::string model_identity(std::vector<NamedBytes> files) {
+std::string model_identity(std::vector<NamedBytes> files,
+                           const std::function<void(std::size_t, std::size_t)>& progress) {
   std::sort(files.begin(), files.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::size_t total = 0;
+  for (const auto& file : files) total += file.second.size();
+  std::size_t done = 0;
+  const auto read = [&](std::size_t bytes) {
+    done += bytes;
+    if (progress) progress(done, total);
+  };
   Sha256 hash;
   for (const auto& [name, content] : files) {
     hash.add_with_length(std::as_bytes(std::span(name)));
-    hash.add_with_length(content);
+    hash.add_with_length(content, read);
   }
   const auto digest = hash.finish();
   std::string hex;

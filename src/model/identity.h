@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +16,9 @@ using NamedBytes = std::pair<std::string, std::span<const std::byte>>;
 
 /// The first 16 hexadecimal digits of SHA-256 over the files in the order of their names: for each
 /// the length of the name, the name, the length of the content, the content (lengths as 8 bytes,
-/// little-endian), so that no two sets of files give the same bytes.
-std::string model_identity(std::vector<NamedBytes> files);
+/// little-endian), so that no two sets of files give the same bytes. `progress`, unless empty, is
+/// told how many of all bytes have been read, again and again.
+std::string model_identity(std::vector<NamedBytes> files,
+                           const std::function<void(std::size_t, std::size_t)>& progress = {});
 
 }  // namespace ml_worker

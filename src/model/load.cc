@@ -37,7 +37,8 @@ void check_options(const ModelOptions& options) {
   }
 }
 
-std::string identity_of(const fs::path& directory, const ModelDirectory& contents) {
+std::string identity_of(const fs::path& directory, const ModelDirectory& contents,
+                        const LoadProgress& progress) {
   std::vector<std::unique_ptr<MappedFile>> mapped;
   std::vector<NamedBytes> files;
   for (const fs::path& file : contents.files) {
@@ -49,7 +50,7 @@ std::string identity_of(const fs::path& directory, const ModelDirectory& content
     mapped.push_back(std::make_unique<MappedFile>(directory / file));
     files.emplace_back(file.string(), mapped.back()->bytes());
   }
-  return model_identity(std::move(files));
+  return model_identity(std::move(files), progress);
 }
 
 ModelDescription describe(const fs::path& directory, const ModelDirectory& contents,
@@ -96,7 +97,8 @@ std::unique_ptr<Encoder> load_checked(const fs::path& directory, const ModelOpti
   const Precision precision = choose_precision(options.dtype, cpu_features());
   const ModelDirectory contents = read_model_directory(directory);
   // The digest reads every byte of the weights: beside the rest it costs nothing.
-  auto identity = std::async(std::launch::async, [&] { return identity_of(directory, contents); });
+  auto identity = std::async(std::launch::async,
+                             [&] { return identity_of(directory, contents, options.progress); });
   const Weights weights(contents.transformer);
   prepare_threads(options.compute_threads);
   EncoderParts parts;

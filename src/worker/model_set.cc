@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::chrono::seconds kProgressEvery{2};
+
 fs::path hub_cache() {
   if (const char* hub = std::getenv("HF_HUB_CACHE")) return hub;
   if (const char* home = std::getenv("HF_HOME")) return fs::path(home) / "hub";
@@ -64,6 +66,19 @@ void log_loaded(const ModelDescription& model, std::chrono::steady_clock::durati
              {"numerics", model.numerics},
              {"dimensions", std::to_string(model.dimensions)},
              {"seconds", fmt::format("{:.2f}", std::chrono::duration<double>(took).count())}});
+}
+
+/// A large model on a cold disk takes minutes: that it moves is said every two seconds.
+LoadProgress logged_progress(const std::string& name) {
+  return [name, next = std::chrono::steady_clock::now() + kProgressEvery](std::size_t read,
+                                                                          std::size_t of) mutable {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next || of == 0) return;
+    next = now + kProgressEvery;
+    log::info("still loading", {{"model", name},
+                                {"percent", std::to_string(read * 100 / of)},
+                                {"bytes", std::to_string(of)}});
+  };
 }
 
 void log_verified(const ModelDescription& model, const GoldenFiles::Verified& verified) {
@@ -135,7 +150,9 @@ std::shared_ptr<Encoder> ModelSet::load_unverified(const std::string& name) cons
   const fs::path directory = directory_of(name);
   log::info("loading model", {{"model", name}, {"directory", directory.string()}});
   const auto start = std::chrono::steady_clock::now();
-  std::shared_ptr<Encoder> encoder = load_model(directory, config_.model);
+  ModelOptions options = config_.model;
+  options.progress = logged_progress(name);
+  std::shared_ptr<Encoder> encoder = load_model(directory, options);
   log_loaded(encoder->description(), std::chrono::steady_clock::now() - start);
   return encoder;
 }

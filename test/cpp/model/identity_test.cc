@@ -1,5 +1,6 @@
 #include "model/identity.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 using namespace ml_worker;
@@ -22,6 +23,22 @@ TEST_CASE("an identity depends on names and contents, not on the order") {
   CHECK(model_identity({named("a", two), named("b", one)}) != id);
   CHECK(model_identity({named("a", one)}) != id);
   CHECK(model_identity({named("ao", "ne"), named("b", two)}) != id);
+}
+
+TEST_CASE("whoever waits is told how much has been read") {
+  const std::string large(std::size_t{9} << 20, 'x');
+  const std::string small = "small";
+  const std::size_t all = large.size() + small.size();
+  std::vector<std::size_t> seen;
+  const auto progress = [&](std::size_t read, std::size_t of) {
+    CHECK(of == all);
+    seen.push_back(read);
+  };
+  CHECK(model_identity({named("a", large), named("b", small)}, progress) ==
+        model_identity({named("a", large), named("b", small)}));
+  CHECK(seen.size() == 4);  // three pieces of the large one
+  CHECK(std::is_sorted(seen.begin(), seen.end()));
+  CHECK(seen.back() == all);
 }
 
 TEST_CASE("the digest is SHA-256") {
