@@ -17,6 +17,9 @@
 -define(HEALTH_INTERVAL, 5000).
 -define(REST_MIN, 250).
 -define(REST_MAX, 30000).
+%% A worker may answer health/0 by a result of the last 5 s: one that fails calls is not asked again
+%% before its answer is about the time after it failed.
+-define(REST_FAILING, 6000).
 %% How long a worker must have been up for its earlier failures to be forgotten.
 -define(STEADY, 30000).
 
@@ -243,6 +246,8 @@ level(_, _) -> debug.
 %% The jitter keeps a hundred fronts from knocking at once at a worker that comes back.
 rest_ms({foreign, _}, _) ->
     ?REST_MAX;
+rest_ms({failing, _}, Rests) ->
+    max(?REST_FAILING, rest_ms(none, Rests));
 rest_ms(_, Rests) ->
     Base = min(?REST_MAX, ?REST_MIN bsl min(Rests - 1, 10)),
     Base - Base div 4 + rand:uniform(Base div 2).

@@ -4,7 +4,7 @@
 -include_lib("stdlib/include/assert.hrl").
 -compile([export_all, nowarn_export_all]).
 
--import(ml_cluster_test_nodes, [until/1, behave/2]).
+-import(ml_cluster_test_nodes, [until/1, until/2, behave/2]).
 
 all() ->
     [
@@ -221,7 +221,7 @@ a_failing_worker_rests(Config) ->
     all_right(under_load(20, fun() -> ok end)),
     until(fun() -> state(Node) =:= resting end),
     behave(Victim, normal),
-    until(fun() -> state(Node) =:= up end).
+    until(fun() -> state(Node) =:= up end, 30000).
 
 a_text_that_all_fail_on_rests_nobody(Config) ->
     Peers = cluster(["w1", "w2"], [], Config),

@@ -3,9 +3,10 @@
 -module(e2e).
 
 -export([root/0, start_distribution/1, stop_distribution/0]).
--export([start_worker/1, start_worker/2, spawn_program/2, node_of/1, os_pid/1]).
+-export([start_worker/1, start_worker/2, start_worker_as/2, spawn_program/2, node_of/1, os_pid/1]).
 -export([signal/2, await_exit/1, await_exit/2, await_log/3, log/1, stop/1]).
--export([start_peer/1, stop_peer/1, reference/1, largest_difference/2, run/2, run/3]).
+-export([start_peer/1, stop_peer/1, start_front/1, worker_state/2, await_state/3]).
+-export([reference/1, largest_difference/2, run/2, run/3]).
 -export([kill_epmd/0, free_port/0, eventually/1, eventually/2, unique/1]).
 
 -define(READY_TIMEOUT, 60000).
@@ -41,13 +42,16 @@ unique(Name) -> lists:concat([Name, "_", os:getpid(), "_", erlang:unique_integer
 start_worker(Name) -> start_worker(Name, []).
 
 start_worker(Name, Arguments) ->
-    Node = lists:concat([unique(Name), "@127.0.0.1"]),
+    start_worker_as(list_to_atom(unique(Name) ++ "@127.0.0.1"), Arguments).
+
+%% @doc As start_worker/2, under a name that was used before.
+start_worker_as(Node, Arguments) ->
     Program = spawn_program(
-        ["--name", Node, "--listen", "127.0.0.1", "--stop-with-stdin" | Arguments],
+        ["--name", atom_to_list(Node), "--listen", "127.0.0.1", "--stop-with-stdin" | Arguments],
         [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}]
     ),
     ok = await_log(Program, <<"ready">>, ?READY_TIMEOUT),
-    Program#{node := list_to_atom(Node)}.
+    Program#{node := Node}.
 
 %% @doc Starts build/ml_worker with these arguments and environment; does not wait.
 spawn_program(Arguments, Environment) ->
@@ -149,6 +153,26 @@ start_peer(Name) ->
     {Peer, Node}.
 
 stop_peer({Peer, _Node}) -> peer:stop(Peer).
+
+%% @doc Another node with the application ml_cluster running in it, with this environment.
+start_front(Environment) ->
+    {Peer, Node} = start_peer(front),
+    ok = rpc:call(Node, code, add_paths, [code:get_path()]),
+    [ok = rpc:call(Node, application, set_env, [ml_cluster, Key, Value]) || {Key, Value} <- Environment],
+    {ok, _} = rpc:call(Node, application, ensure_all_started, [ml_cluster]),
+    {Peer, Node}.
+
+%% @doc What a front says of a worker.
+worker_state(Front, Worker) ->
+    [State] = [W || #{node := Node} = W <- erpc:call(Front, ml_cluster, workers, []), Node =:= Worker],
+    State.
+
+%% @doc Waits until a front has a worker in one of these states.
+await_state(Front, Worker, States) ->
+    eventually(fun() ->
+        #{state := State} = Row = worker_state(Front, Worker),
+        lists:member(State, States) orelse maps:with([state, reason], Row)
+    end, 60000).
 
 %% @doc The vectors that live sentence-transformers gives for these texts.
 reference(Texts) ->

@@ -34,12 +34,8 @@ end_per_suite(Config) ->
 %% A node of its own with the application in it.
 start_front(Environment) ->
     Port = e2e:free_port(),
-    {Peer, Node} = e2e:start_peer(front),
-    ok = rpc:call(Node, code, add_paths, [code:get_path()]),
-    [ok = rpc:call(Node, application, set_env, [ml_cluster, Key, Value]) ||
-        {Key, Value} <- [{http, #{port => Port}} | Environment]],
-    {ok, _} = rpc:call(Node, application, ensure_all_started, [ml_cluster]),
-    #{peer => {Peer, Node}, node => Node, port => Port}.
+    {_, Node} = Peer = e2e:start_front([{http, #{port => Port}} | Environment]),
+    #{peer => Peer, node => Node, port => Port}.
 
 stop_front(#{peer := Peer}) -> e2e:stop_peer(Peer).
 
@@ -236,19 +232,12 @@ client(Front, Parent, Requests) ->
      end || N <- lists:seq(1, Requests)]).
 
 comes_back_after_restart(_) ->
-    Name = e2e:unique(worker) ++ "@127.0.0.1",
-    Start = fun() ->
-        Program = e2e:spawn_program(["--name", Name, "--listen", "127.0.0.1", "--stop-with-stdin"],
-                                    [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}]),
-        ok = e2e:await_log(Program, <<"ready">>, 60000),
-        Program
-    end,
-    First = Start(),
-    Front = start_front([{workers, [list_to_atom(Name)]}]),
+    First = e2e:start_worker(worker),
+    Front = start_front([{workers, [e2e:node_of(First)]}]),
     ok = await_up(Front, 1),
     ok = e2e:stop(First),
     ok = await_up(Front, 0),
-    Second = Start(),
+    Second = e2e:start_worker_as(e2e:node_of(First), []),
     ok = await_up(Front, 1),
     {200, _, _} = post(Front, "/infer", #{texts => [<<"back">>]}),
     ok = e2e:stop(Second),
