@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test-logs"
 CLIENTS = ROOT / ".deps" / "clients" / "bin" / "python"
 REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
+FAILOVER = "failover_SUITE"
 
 
 def by_exit_code(_output, code):
@@ -61,6 +62,16 @@ def closing_line(output, _code):
     return int(match[0]), int(match[1])
 
 
+def end_to_end(name, *modules):
+    return ["rebar3", "ct", "--dir", "test/e2e", "--logdir", f"build/ct-{name}",
+            "--suite", ",".join(modules)]
+
+
+def end_to_end_suites():
+    found = sorted(path.stem for path in (ROOT / "test" / "e2e").glob("*_SUITE.erl"))
+    return [module for module in found if module != FAILOVER]
+
+
 def suites():
     """(name, command, reader) in the order of running: quick ones first."""
     listed = [
@@ -84,7 +95,10 @@ def suites():
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("golden", [str(REFERENCE), "test/parity/golden_models.py"], closing_line),
         ("models", [str(REFERENCE), "test/parity/models_parity.py"], closing_line),
-        ("e2e", ["rebar3", "ct", "--dir", "test/e2e", "--logdir", "build/ct-e2e"], common_test),
+        ("e2e", end_to_end("e2e", *end_to_end_suites()), common_test),
+        # What it is about happens at another moment each time.
+        ("failover", end_to_end("failover", FAILOVER), common_test),
+        ("failover-again", end_to_end("failover", FAILOVER), common_test),
         ("clients", [str(CLIENTS), "-m", "unittest", "discover", "-s", "test/clients", "-p",
                      "*_test.py"], unittest),
         ("hornbeam", [sys.executable, "-m", "unittest", "discover", "-s", "test/hornbeam", "-p",

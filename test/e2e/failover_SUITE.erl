@@ -218,8 +218,11 @@ deadline_travels(_) ->
         Call = erpc:send_request(Front, ml_cluster, encode, [[<<"late">>], default, #{timeout_ms => 1500}]),
         ok = e2e:eventually(fun() -> waiting(Worker) >= 1 end),
         _ = os:cmd("kill -STOP " ++ Pid),
-        ok = e2e:eventually(fun() -> Late() > Before end, 60000),
-        _ = os:cmd("kill -CONT " ++ Pid),
+        try
+            ok = e2e:eventually(fun() -> Late() > Before end, 30000)
+        after
+            os:cmd("kill -CONT " ++ Pid)
+        end,
         ?assertEqual({error, deadline_exceeded}, erpc:receive_response(Call, 60000))
     end).
 
