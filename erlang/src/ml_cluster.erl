@@ -12,10 +12,13 @@
 %% <tr><td>{@link ml_cluster_info}</td><td>what a worker says of itself (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_table}</td><td>what is known of the workers; the snapshot</td></tr>
 %% <tr><td>{@link ml_cluster_balancer}</td><td>which worker gets a call (pure)</td></tr>
+%% <tr><td>{@link ml_cluster_rendezvous}</td><td>which worker owns a text (pure)</td></tr>
+%% <tr><td>{@link ml_cluster_gauges}</td><td>what is measured of a worker</td></tr>
 %% <tr><td>{@link ml_cluster_split}</td><td>a call's texts into pieces and back (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_fanout}</td><td>pieces of one call, joined in order</td></tr>
 %% <tr><td>{@link ml_cluster_kinds}</td><td>one answer, one model (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_call}</td><td>one call, tried until answered</td></tr>
+%% <tr><td>{@link ml_cluster_pick}</td><td>the worker for a call, asking no process</td></tr>
 %% <tr><td>{@link ml_cluster_failure}</td><td>what a failure means (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_local}</td><td>the worker program on this machine</td></tr>
 %% <tr><td>{@link ml_cluster_span}</td><td>calls and attempts: counted, timed, told</td></tr>
@@ -37,6 +40,8 @@
 -export([workers/0, status/0, metrics/0]).
 -export([add_worker/1, remove_worker/1, drain_worker/1]).
 -export_type([model/0, opts/0, answer/0, reason/0]).
+
+-include("ml_cluster.hrl").
 
 -type model() :: binary() | atom() | string().
 %% Option names are atoms or binaries; a map or a property list.
@@ -67,7 +72,7 @@ predict(Input, Model) -> predict(Input, Model, #{}).
 predict(Input, Model, Opts) ->
     ml_cluster_span:call(predict, #{model => Model}, fun() ->
         case job(predict, [Input, Model], Opts) of
-            {ok, Job} -> ml_cluster_call:run(Job#{key => ml_cluster_balancer:hash(Input)});
+            {ok, Job} -> ml_cluster_call:run(with_key(Input, Job));
             {error, _} = Error -> Error
         end
     end).
@@ -118,17 +123,17 @@ checked_texts(Texts) ->
 
 pieces(Texts, #{strategy := consistent}) ->
     #{} = Limits = ml_cluster_config:get(limits),
-    {ok, by_owner(Texts, ml_cluster_table:remote(), Limits)};
+    {ok, by_owner(Texts, ml_cluster_table:snapshot(), Limits)};
 pieces(Texts, _) ->
     {ok, ml_cluster_split:whole(Texts, ml_cluster_config:get(limits))}.
 
-by_owner(Texts, {}, Limits) ->
+by_owner(Texts, #snapshot{remote = Remote}, Limits) when tuple_size(Remote) =:= 0 ->
     ml_cluster_split:whole(Texts, Limits);
 by_owner([_] = Texts, _, Limits) ->
     %% The call itself finds the owner, and minds its load.
     ml_cluster_split:whole(Texts, Limits);
-by_owner(Texts, Members, Limits) ->
-    OwnerOf = fun(Text) -> ml_cluster_balancer:owner(ml_cluster_balancer:hash(Text), Members) end,
+by_owner(Texts, Snapshot, Limits) ->
+    OwnerOf = fun(Text) -> ml_cluster_balancer:owner(ml_cluster_balancer:hash(Text), Snapshot) end,
     ml_cluster_split:by_owner(Texts, OwnerOf, Limits).
 
 even_pieces(Texts, _) ->
@@ -144,8 +149,12 @@ even(Texts, Nodes) ->
         Pieces -> Pieces
     end.
 
-keyed([Text], Job) -> Job#{key := ml_cluster_balancer:hash(Text)};
+keyed([Text], Job) -> with_key(Text, Job);
 keyed(_, Job) -> Job.
+
+%% Hashing a long text costs something, so it is done only for the strategy that needs it.
+with_key(Input, #{strategy := consistent} = Job) -> Job#{key := ml_cluster_balancer:hash(Input)};
+with_key(_, Job) -> Job.
 
 %% ---- Jobs ----
 
@@ -160,6 +169,7 @@ new_job(Function, Args, Opts) ->
         Given = options(Opts),
         {Timeout, Timed} = timeout(Given),
         {Format, Rest} = format(Timed),
+        #{worker_bytes := Budget} = ml_cluster_config:get(limits),
         {Wishes, Hard} = lists:partition(fun({Key, _}) -> is_wish(Key) end, maps:to_list(Rest)),
         {ok, #{
             function => Function,
@@ -169,7 +179,8 @@ new_job(Function, Args, Opts) ->
             deadline => erlang:monotonic_time(millisecond) + Timeout,
             retries => ml_cluster_config:get(retries),
             strategy => ml_cluster_config:get(strategy),
-            key => rand:uniform(1 bsl 32) - 1
+            key => erlang:phash2(erlang:unique_integer(), 1 bsl 32),
+            budget => Budget
         }}
     catch
         throw:{bad_argument, _, _} = Reason -> {error, Reason};
@@ -231,8 +242,8 @@ worker(#{node := Node, role := Role, state := State, reason := Reason, gauges :=
         role => Role,
         state => State,
         reason => Reason,
-        load => ml_cluster_table:load(Gauges),
-        in_flight => ml_cluster_table:in_flight(Gauges),
+        load => ml_cluster_gauges:load(Gauges),
+        in_flight => ml_cluster_gauges:in_flight(Gauges),
         models => maps:get(loaded, ml_cluster_info:models(maps:get(info, Row)))
     }.
 

@@ -2,115 +2,180 @@
 %% already, and of numbers that the caller draws.
 %%
 %% `round_robin' takes the ticket's turn. `least_loaded' is the power of two choices (Mitzenmacher,
-%% 2001): of two workers drawn at random the less loaded one, which avoids the herd that runs to
-%% the single least loaded worker. `consistent' is rendezvous hashing (Thaler and Ravishankar,
-%% 1998) with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2017): the worker with the highest
-%% weight for the key among those that are not over their share; when a worker goes, only its own
-%% keys move.
+%% 2001): of two workers drawn at random the one that is done sooner, which avoids the herd that
+%% runs to the single least loaded worker; of two idle ones the faster is taken more often, in
+%% proportion. `consistent' is rendezvous hashing with bounded loads (Mirrokni, Thorup and
+%% Zadimoghaddam, 2017): the owner of the key, unless that has more than its share in flight.
 -module(ml_cluster_balancer).
 
--export([choose/2, owner/2, hash/1]).
+-export([snapshot/4, restrict/2, choose/2, owner/2, hash/1, bound/2]).
 -export_type([strategy/0, question/0]).
 
 -include("ml_cluster.hrl").
 
 -type strategy() :: round_robin | least_loaded | consistent.
-%% `tried': nodes not to be asked again. `ticket': a counter's next value. `key': hash of what is
-%% asked for. `load_of': load of a worker, in any unit, ≥ 0. `prefer': the node to take if it can
-%% be taken.
+%% `tried': nodes not to be asked again. `draw': the round robin's ticket, else a random number of 32
+%% bits. `key': hash of what is asked for. `cost_of': time until the worker is done with what it has.
+%% `pace_of': time that it takes for a unit of work. `in_flight_of': calls sent to the worker,
+%% `in_flight': to all of them. `prefer': the node to take if it can be taken.
 -type question() :: #{
     strategy := strategy(),
     tried := [node()],
-    ticket := non_neg_integer(),
-    random := {non_neg_integer(), non_neg_integer()},
+    draw := non_neg_integer(),
     key := non_neg_integer(),
-    load_of := fun((#member{}) -> number()),
-    prefer => node()
+    cost_of := fun((#member{}) -> number()),
+    pace_of := fun((#member{}) -> number()),
+    in_flight_of := fun((#member{}) -> integer()),
+    in_flight := integer(),
+    prefer := node() | none
 }.
 
-%% A worker holds at most this many times the average load before its keys go to the next one.
+%% A worker holds at most this many times the average number of calls before its keys go on.
 -define(BOUND, 1.25).
+%% So many calls at once are no burden to a worker, whatever the average is.
+-define(FLOOR, 4).
+%% Where a key goes on to is drawn by hashing it anew, so often; then all are looked at.
+-define(HOPS, 8).
+
+%% ---- Snapshots ----
+
+%% @doc The snapshot of these workers, made out of the one before.
+-spec snapshot([#member{}], [#member{}], strategy(), #snapshot{}) -> #snapshot{}.
+snapshot(Remote, Local, Strategy, Before) ->
+    #snapshot{
+        remote = list_to_tuple(Remote),
+        local = list_to_tuple(Local),
+        by_node = maps:from_list([{Node, M} || #member{node = Node} = M <- Remote]),
+        owners = owners(Strategy, [Node || #member{node = Node} <- Remote], Before)
+    }.
+
+owners(consistent, Nodes, #snapshot{owners = Owners, by_node = Before}) ->
+    Old = [Node || {Node, _} <- lists:sort(maps:to_list(Before)), Owners =/= {}],
+    ml_cluster_rendezvous:update(Owners, Old, lists:sort(Nodes));
+owners(_, _, _) ->
+    {}.
+
+%% @doc The workers of the snapshot that may be asked.
+-spec restrict([node()], #snapshot{}) -> #snapshot{}.
+restrict(Nodes, #snapshot{remote = Remote, local = Local}) ->
+    snapshot(among(Nodes, Remote), among(Nodes, Local), round_robin, #snapshot{}).
+
+among(Nodes, Members) ->
+    [M || #member{node = Node} = M <- tuple_to_list(Members), lists:member(Node, Nodes)].
+
+%% ---- Choosing ----
 
 %% @doc The worker to ask: a remote one, else the local one, else `none'.
 -spec choose(question(), #snapshot{}) -> {ok, #member{}} | none.
-choose(Question, #snapshot{remote = Remote, local = Local}) ->
-    case pick(Question, untried(Question, Remote)) of
-        none -> first(untried(Question, Local));
-        Found -> Found
+choose(#{prefer := none} = Question, Snapshot) ->
+    by_strategy(Question, Snapshot);
+choose(#{prefer := Node, tried := Tried} = Question, #snapshot{by_node = ByNode} = Snapshot) ->
+    case ByNode of
+        #{Node := Member} ->
+            case lists:member(Node, Tried) of
+                true -> by_strategy(Question, Snapshot);
+                false -> {ok, Member}
+            end;
+        #{} ->
+            by_strategy(Question, Snapshot)
     end.
 
-%% @doc The worker that a key belongs to while all are equally loaded.
-%% There must be one.
--spec owner(non_neg_integer(), tuple()) -> node().
-owner(Key, Members) ->
-    #member{node = Node} = heaviest(Key, tuple_to_list(Members)),
-    Node.
+by_strategy(#{strategy := consistent} = Question, #snapshot{remote = Remote} = Snapshot) when
+    Remote =/= {}
+->
+    else_local(consistent(Question, Snapshot), Question, Snapshot);
+by_strategy(#{tried := Tried} = Question, #snapshot{remote = Remote} = Snapshot) ->
+    else_local(pick(Question, untried(Tried, Remote)), Question, Snapshot).
 
-%% @doc The place of a text or a node in the consistent strategy.
--spec hash(term()) -> non_neg_integer().
-hash(Term) -> erlang:phash2(Term, 1 bsl 32).
+else_local(none, #{tried := Tried}, #snapshot{local = Local}) ->
+    case untried(Tried, Local) of
+        {} -> none;
+        Left -> {ok, element(1, Left)}
+    end;
+else_local(Found, _, _) ->
+    Found.
 
 %% Nothing was tried in nearly all questions: the tuple is used as it is, without a copy.
-untried(#{tried := []}, Members) ->
+untried([], Members) ->
     Members;
-untried(#{tried := Tried}, Members) ->
+untried(Tried, Members) ->
     list_to_tuple([M || M <- tuple_to_list(Members), not lists:member(M#member.node, Tried)]).
 
 pick(_, {}) ->
     none;
-pick(#{prefer := Node} = Question, Members) ->
-    case lists:keyfind(Node, #member.node, tuple_to_list(Members)) of
-        #member{} = Member -> {ok, Member};
-        false -> by_strategy(Question, Members)
-    end;
-pick(Question, Members) ->
-    by_strategy(Question, Members).
-
-by_strategy(#{strategy := round_robin, ticket := Ticket}, Members) ->
+pick(_, {Only}) ->
+    {ok, Only};
+pick(#{strategy := round_robin, draw := Ticket}, Members) ->
     {ok, element(1 + Ticket rem tuple_size(Members), Members)};
-by_strategy(#{strategy := least_loaded} = Question, Members) ->
-    {ok, lighter_of_two(Question, Members)};
-by_strategy(#{strategy := consistent, key := Key, load_of := LoadOf}, Members) ->
-    {ok, heaviest(Key, within_bound(LoadOf, tuple_to_list(Members)))}.
-
-lighter_of_two(_, {Only}) ->
-    Only;
-lighter_of_two(#{random := {A, B}, load_of := LoadOf}, Members) ->
+pick(#{strategy := least_loaded, draw := Draw} = Question, Members) ->
     Size = tuple_size(Members),
-    I = A rem Size,
+    I = Draw rem Size,
     %% The second is drawn from the others, so that two different workers are compared.
-    J = (I + 1 + B rem (Size - 1)) rem Size,
-    First = element(1 + I, Members),
-    Second = element(1 + J, Members),
-    case LoadOf(Second) < LoadOf(First) of
-        true -> Second;
-        false -> First
+    J = (I + 1 + Draw div Size rem (Size - 1)) rem Size,
+    {ok, sooner(element(1 + I, Members), element(1 + J, Members), Question)}.
+
+sooner(First, Second, #{cost_of := CostOf} = Question) ->
+    case {CostOf(First), CostOf(Second)} of
+        {Same, Same} -> by_pace(First, Second, Question);
+        {A, B} when A < B -> First;
+        _ -> Second
     end.
 
-%% At least one worker is at or below the average, so the bound never leaves nobody. The call that
-%% is being placed counts too, or an idle cluster would have a bound of zero.
-within_bound(LoadOf, Members) ->
-    Loads = [LoadOf(M) || M <- Members],
-    Bound = ?BOUND * (lists:sum(Loads) + 1) / length(Members),
-    case [M || {M, Load} <- lists:zip(Members, Loads), Load =< Bound] of
-        [] -> Members;
-        Within -> Within
+%% The first in proportion to the time that the second takes.
+by_pace(First, Second, #{pace_of := PaceOf, draw := Draw}) ->
+    {A, B} = {PaceOf(First), PaceOf(Second)},
+    case erlang:phash2(Draw, 1 bsl 27) * (A + B) < B * (1 bsl 27) of
+        true -> First;
+        false -> Second
     end.
 
-heaviest(Key, [First | Rest]) ->
-    {_, Member} = lists:foldl(
-        fun(M, {Weight, _} = Best) ->
-            case weight(Key, M) of
-                W when W > Weight -> {W, M};
-                _ -> Best
-            end
-        end,
-        {weight(Key, First), First},
-        Rest
-    ),
-    Member.
+%% ---- Consistent ----
 
-weight(Key, #member{hash = Hash}) -> erlang:phash2({Key, Hash}, 1 bsl 32).
+consistent(#{key := Key, in_flight := Total} = Question, #snapshot{by_node = ByNode} = Snapshot) ->
+    Bound = bound(Total, map_size(ByNode)),
+    case hop(Key, ?HOPS, Bound, Question, Snapshot) of
+        none -> ranked(Bound, Question, Snapshot);
+        Found -> Found
+    end.
 
-first({}) -> none;
-first(Members) -> {ok, element(1, Members)}.
+hop(_, 0, _, _, _) ->
+    none;
+hop(_, _, _, _, #snapshot{owners = {}}) ->
+    none;
+hop(Key, Hops, Bound, Question, #snapshot{by_node = ByNode, owners = Owners} = Snapshot) ->
+    Member = maps:get(ml_cluster_rendezvous:owner(Key, Owners), ByNode),
+    case is_free(Member, Bound, Question) of
+        true -> {ok, Member};
+        false -> hop(hash(Key + Hops), Hops - 1, Bound, Question, Snapshot)
+    end.
+
+is_free(#member{node = Node} = Member, Bound, #{tried := Tried, in_flight_of := InFlightOf}) ->
+    not lists:member(Node, Tried) andalso InFlightOf(Member) < Bound.
+
+%% The first in the key's own order that is free, else the first that may be asked at all.
+ranked(Bound, #{key := Key, tried := Tried} = Question, #snapshot{by_node = ByNode}) ->
+    Members = [
+        maps:get(Node, ByNode)
+     || Node <- ml_cluster_rendezvous:rank(Key, maps:keys(ByNode) -- Tried)
+    ],
+    case {[M || M <- Members, is_free(M, Bound, Question)], Members} of
+        {[Free | _], _} -> {ok, Free};
+        {[], [Owner | _]} -> {ok, Owner};
+        {[], []} -> none
+    end.
+
+%% @doc How many calls a worker may have in flight to be given one more. At least one of them has
+%% fewer, for the call that is being placed counts too.
+-spec bound(integer(), pos_integer()) -> pos_integer().
+bound(InFlight, Workers) -> max(?FLOOR, ceil(?BOUND * (InFlight + 1) / Workers)).
+
+%% @doc The worker that a key belongs to while none is over its share. There must be one.
+-spec owner(non_neg_integer(), #snapshot{}) -> node().
+owner(Key, #snapshot{owners = {}, by_node = ByNode}) ->
+    hd(ml_cluster_rendezvous:rank(Key, maps:keys(ByNode)));
+owner(Key, #snapshot{owners = Owners}) ->
+    ml_cluster_rendezvous:owner(Key, Owners).
+
+%% @doc The key of a text in the consistent strategy.
+-spec hash(term()) -> non_neg_integer().
+hash(Term) -> erlang:phash2(Term, 1 bsl 32).

@@ -13,7 +13,8 @@
 
 %% `args': the arguments before the options. `opts': options that change the answer; a worker that
 %% does not name one of them is not asked. `wishes': sent to workers that name them, else left out.
-%% `deadline': milliseconds of the VM's monotonic clock. `only': nodes that may be asked.
+%% `deadline': milliseconds of the VM's monotonic clock. `budget': bytes that one worker may have in
+%% flight. `only': nodes that may be asked.
 -type job() :: #{
     function := atom(),
     args := [term()],
@@ -23,6 +24,7 @@
     retries := non_neg_integer(),
     strategy := ml_cluster_balancer:strategy(),
     key := non_neg_integer(),
+    budget := pos_integer(),
     prefer => node(),
     only => [node()]
 }.
@@ -32,12 +34,16 @@
 -define(TRIP_AFTER, 3).
 %% The caller waits this much longer than the call, which may be held up by a stalled connection.
 -define(GRACE, 200).
+%% How often a call looks whether a worker has room for it, in milliseconds.
+-define(ROOM_POLL, 5).
 
 -record(attempts, {
     job :: job(),
     caller :: reference(),
     tried = [] :: [node()],
     retries :: non_neg_integer(),
+    %% What the arguments take on the wire.
+    bytes :: non_neg_integer(),
     reasons = [] :: [term()],
     %% Those whose failure counts once another worker has shown that the call can be answered: a
     %% text that every worker fails on must not take the workers out.
@@ -74,9 +80,10 @@ cancel(Pid, Ref) ->
     Pid ! cancel,
     ok.
 
-perform(Caller, #{retries := Retries} = Job) ->
+perform(Caller, #{retries := Retries, args := Args} = Job) ->
     Ref = erlang:monitor(process, Caller),
-    attempt(#attempts{job = Job, caller = Ref, retries = Retries}).
+    Bytes = erlang:external_size(Args),
+    attempt(#attempts{job = Job, caller = Ref, retries = Retries, bytes = Bytes}).
 
 %% ---- Attempts ----
 
@@ -86,6 +93,12 @@ attempt(#attempts{job = #{deadline := Deadline}} = State) ->
         Left -> attempt(choose(State), Left, State)
     end.
 
+attempt(full, Left, #attempts{caller = Caller} = State) ->
+    receive
+        {'DOWN', Caller, process, _, _} -> {error, cancelled};
+        cancel -> {error, cancelled}
+    after min(Left, ?ROOM_POLL) -> attempt(State)
+    end;
 attempt(none, _, #attempts{reasons = []}) ->
     {error, no_workers};
 attempt(none, _, #attempts{reasons = Reasons}) ->
@@ -96,8 +109,11 @@ attempt({ok, Member}, Left, #attempts{job = Job} = State) ->
         {error, Reason} -> judge({error, Reason}, Member, State)
     end.
 
+choose(#attempts{job = Job, tried = Tried, bytes = Bytes}) ->
+    ml_cluster_pick:worker(Job, Tried, Bytes).
+
 judge({ok, Value}, #member{node = Node, gauges = Gauges}, State) ->
-    ok = ml_cluster_table:worked(Gauges),
+    ok = ml_cluster_gauges:worked(Gauges),
     lists:foreach(fun blame/1, State#attempts.suspects),
     {ok, Value, Node};
 judge({error, Reason}, Member, State) ->
@@ -120,41 +136,10 @@ failed_on(#member{node = Node}, Reason, #attempts{tried = Tried, reasons = Reaso
     State#attempts{tried = [Node | Tried], reasons = [Reason | Reasons]}.
 
 blame({#member{node = Node, gauges = Gauges}, Reason}) ->
-    case ml_cluster_table:failed(Gauges) of
+    case ml_cluster_gauges:failed(Gauges) of
         ?TRIP_AFTER -> ml_cluster_worker:trip(Node, Reason);
         _ -> ok
     end.
-
-%% ---- Choosing ----
-
-choose(#attempts{job = Job, tried = Tried}) ->
-    Snapshot = allowed(Job, ml_cluster_table:snapshot()),
-    Question = (maps:with([strategy, key, prefer], Job))#{
-        tried => Tried,
-        ticket => ticket(Job),
-        random => {rand:uniform(1 bsl 30), rand:uniform(1 bsl 30)},
-        load_of => fun load_of/1
-    },
-    ml_cluster_balancer:choose(Question, Snapshot).
-
-%% Only a turn that is used is taken.
-ticket(#{strategy := round_robin} = Job) when not is_map_key(prefer, Job) ->
-    ml_cluster_metrics:ticket();
-ticket(_) ->
-    rand:uniform(1 bsl 30).
-
-allowed(#{only := Nodes}, #snapshot{remote = Remote, local = Local}) ->
-    #snapshot{remote = among(Nodes, Remote), local = among(Nodes, Local)};
-allowed(_, Snapshot) ->
-    Snapshot.
-
-among(Nodes, Members) ->
-    list_to_tuple([M || #member{node = N} = M <- tuple_to_list(Members), lists:member(N, Nodes)]).
-
-%% What this front has sent counts at once; what the worker reports (seconds of waiting, other
-%% fronts' work included) lags behind by a probe. A call in flight weighs as a small batch does.
-load_of(#member{gauges = Gauges}) ->
-    ml_cluster_table:load(Gauges) + 0.01 * ml_cluster_table:in_flight(Gauges).
 
 %% ---- One attempt ----
 
@@ -185,13 +170,24 @@ is_named(Key, Named) ->
 with_options(Args, Opts) when map_size(Opts) =:= 0 -> Args;
 with_options(Args, Opts) -> Args ++ [Opts].
 
-ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = #{function := F}} = State) ->
-    ok = ml_cluster_table:in_flight(Gauges, 1),
+ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = Job, bytes = Bytes} = State) ->
+    #{function := Function} = Job,
+    ok = ml_cluster_gauges:begun(Gauges, Bytes),
+    ok = ml_cluster_metrics:begun(),
     Sent = erlang:monotonic_time(),
-    Result = await(erpc:send_request(Node, ml_worker, F, Args), Node, State),
-    ok = ml_cluster_table:in_flight(Gauges, -1),
-    ok = ml_cluster_span:attempt(Node, F, erlang:monotonic_time() - Sent, Result),
+    Result = await(erpc:send_request(Node, ml_worker, Function, Args), Node, State),
+    Took = erlang:monotonic_time() - Sent,
+    ok = ml_cluster_gauges:ended(Gauges, Bytes),
+    ok = ml_cluster_metrics:ended(),
+    ok = learned(Result, Gauges, Took, Bytes),
+    ok = ml_cluster_span:attempt(Node, Function, Took, Result),
     Result.
+
+%% A worker that fails fast is not a fast worker.
+learned({ok, _}, Gauges, Took, Bytes) ->
+    ml_cluster_gauges:learn(Gauges, erlang:convert_time_unit(Took, native, microsecond), Bytes);
+learned({error, _}, _, _, _) ->
+    ok.
 
 await(Request, Node, #attempts{job = #{deadline := Deadline}, caller = Caller} = State) ->
     receive

@@ -110,7 +110,9 @@ limit_defaults() ->
         %% Head-of-line: more than this in one message delays the probes behind it.
         piece_bytes => 256 bsl 10,
         piece_texts => 512,
-        pieces_in_flight => 64
+        pieces_in_flight => 64,
+        %% What a worker that has stalled may hold of a large call; the others get the rest.
+        worker_bytes => 4 bsl 20
     }.
 
 %% ---- One clause per key ----

@@ -34,11 +34,7 @@ await(Deadline) ->
     end.
 
 %% Calls from this node's Erlang processes are in there too, and those under Hornbeam.
-running() ->
-    lists:sum([
-        ml_cluster_table:in_flight(Gauges)
-     || #{gauges := Gauges} <- ml_cluster_table:rows()
-    ]).
+running() -> ml_cluster_metrics:in_flight().
 
 %% A connection is open until its answer is sent, however slowly the client reads.
 connections(#{adapter := Adapter}) -> Adapter:drain();

@@ -58,7 +58,7 @@ final([Newest | _] = Reasons) ->
     Best = lists:min([Rank || {Rank, _} <- Ranked]),
     case lists:keyfind(Best, 1, Ranked) of
         {1, {overloaded, _}} -> {overloaded, lists:min([Ms || {overloaded, Ms} <- Reasons])};
-        {5, {option_not_taken, Key}} -> {bad_argument, Key, <<"no worker takes this option">>};
+        {5, {option_not_taken, Key}} -> {bad_argument, Key, <<"expected an option that a worker names in its info(), got one that none does">>};
         {_, Reason} -> Reason;
         false -> Newest
     end.

@@ -8,13 +8,14 @@
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(HOSTS_INTERVAL, 5000).
+%% A host that is down leaves a connection to its epmd unanswered for minutes.
+-define(HOST_TIMEOUT, 4000).
 
 -record(state, {
     prefixes :: [binary()],
-    hosts :: [string()],
     limit :: pos_integer(),
-    %% Asking epmd of a dead host blocks: one helper asks them all.
-    search = none :: none | {pid(), reference()}
+    %% Asking the epmd of a dead host blocks: a helper for each host, or one would hold up the others.
+    searches = #{} :: #{reference() => string()}
 }).
 
 -spec start_link() -> gen_server:start_ret().
@@ -43,15 +44,13 @@ init([]) ->
     #{workers := Limit} = ml_cluster_config:get(limits),
     State = #state{
         prefixes = ml_cluster_config:get(prefixes),
-        hosts = ml_cluster_config:get(hosts),
         limit = Limit
     },
     %% After a crash of ours the table still knows who was there.
     lists:foreach(fun(#{node := N, role := Role}) -> start(N, Role) end, ml_cluster_table:rows()),
     lists:foreach(fun(Node) -> start(Node, remote) end, ml_cluster_config:get(workers)),
     lists:foreach(fun(Node) -> discovered(Node, State) end, nodes(connected)),
-    self() ! search,
-    {ok, State}.
+    {ok, lists:foldl(fun search/2, State, ml_cluster_config:get(hosts))}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call({add, Node, Role}, _From, State) ->
@@ -70,35 +69,40 @@ handle_info({nodeup, Node, _}, State) ->
     discovered(Node, State),
     ok = ml_cluster_worker:node_up(Node),
     {noreply, State};
-handle_info(search, #state{hosts = []} = State) ->
+handle_info({search, Host}, State) ->
+    {noreply, search(Host, State)};
+handle_info({give_up, Helper}, State) ->
+    true = exit(Helper, kill),
     {noreply, State};
-handle_info(search, #state{hosts = Hosts, prefixes = Prefixes} = State) ->
-    Search = spawn_monitor(fun() -> exit({found, search(Hosts, Prefixes)}) end),
-    {noreply, State#state{search = Search}};
-handle_info({'DOWN', Ref, process, _, Exit}, #state{search = {_, Ref}} = State) ->
-    admit_found(Exit, State),
-    _ = erlang:send_after(?HOSTS_INTERVAL, self(), search),
-    {noreply, State#state{search = none}};
+handle_info({'DOWN', Ref, process, _, Exit}, #state{searches = Searches} = State) when
+    is_map_key(Ref, Searches)
+->
+    {Host, Left} = maps:take(Ref, Searches),
+    admit_found(Exit, Host, State),
+    _ = erlang:send_after(?HOSTS_INTERVAL, self(), {search, Host}),
+    {noreply, State#state{searches = Left}};
 handle_info(_, State) ->
     {noreply, State}.
 
 %% ---- Finding ----
 
-%% Runs in a helper. Names stay text here.
-search(Hosts, Prefixes) ->
-    lists:append([names_on(Host, Prefixes) || Host <- Hosts]).
+search(Host, #state{prefixes = Prefixes, searches = Searches} = State) ->
+    {Helper, Ref} = spawn_monitor(fun() -> exit({found, names_on(Host, Prefixes)}) end),
+    _ = erlang:send_after(?HOST_TIMEOUT, self(), {give_up, Helper}),
+    State#state{searches = Searches#{Ref => Host}}.
 
+%% Runs in a helper. Names stay text here.
 names_on(Host, Prefixes) ->
     case erl_epmd:names(Host) of
-        {ok, Names} -> [{Host, Name} || {Name, _Port} <- Names, wanted(Name, Prefixes)];
+        {ok, Names} -> [Name || {Name, _Port} <- Names, wanted(Name, Prefixes)];
         {error, _} -> []
     end.
 
 wanted(Name, Prefixes) -> ml_cluster_names:matches(Name, Prefixes).
 
-admit_found({found, Found}, State) ->
-    lists:foreach(fun({Host, Name}) -> found(Host, Name, State) end, Found);
-admit_found(_, _) ->
+admit_found({found, Names}, Host, State) ->
+    lists:foreach(fun(Name) -> found(Host, Name, State) end, Names);
+admit_found(_, _, _) ->
     ok.
 
 %% The bound on workers is also the bound on atoms made of foreign names.

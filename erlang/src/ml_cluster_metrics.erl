@@ -3,6 +3,7 @@
 -module(ml_cluster_metrics).
 
 -export([init/0, count/1, count/2, get/1, ticket/0, tickets/0, is_due/2, attempts/1]).
+-export([begun/0, ended/0, in_flight/0]).
 -export_type([counter/0]).
 
 -type counter() :: total | distributed | local_fallback | errors | texts | cached.
@@ -10,10 +11,11 @@
 -define(OUTCOMES, [answered, rejected, refused, failed, late, cancelled]).
 -define(TURNS, 1).
 -define(EVENT_FAILURE, 2).
+-define(IN_FLIGHT, 3).
 -define(COUNTERS, [total, distributed, local_fallback, errors, texts, cached]).
 -record(metrics, {
     counters :: counters:counters_ref(),
-    turns :: atomics:atomics_ref()
+    atomics :: atomics:atomics_ref()
 }).
 
 %% @doc Makes the counters, once: they outlast a restart of the application.
@@ -27,7 +29,7 @@ init() ->
 new() ->
     #metrics{
         counters = counters:new(length(?COUNTERS), [write_concurrency]),
-        turns = atomics:new(2, [{signed, false}])
+        atomics = atomics:new(3, [])
     }.
 
 metrics() -> persistent_term:get(?MODULE).
@@ -44,16 +46,27 @@ get(Counter) -> counters:get((metrics())#metrics.counters, index(Counter, ?COUNT
 
 %% @doc The next turn of the round robin.
 -spec ticket() -> non_neg_integer().
-ticket() -> atomics:add_get((metrics())#metrics.turns, ?TURNS, 1).
+ticket() -> atomics:add_get((metrics())#metrics.atomics, ?TURNS, 1).
 
 %% @doc How many turns were taken.
 -spec tickets() -> non_neg_integer().
-tickets() -> atomics:get((metrics())#metrics.turns, ?TURNS).
+tickets() -> atomics:get((metrics())#metrics.atomics, ?TURNS).
+
+%% @doc One call more is on its way to some worker.
+-spec begun() -> ok.
+begun() -> atomics:add((metrics())#metrics.atomics, ?IN_FLIGHT, 1).
+
+-spec ended() -> ok.
+ended() -> atomics:sub((metrics())#metrics.atomics, ?IN_FLIGHT, 1).
+
+%% @doc Calls on their way to all workers together.
+-spec in_flight() -> integer().
+in_flight() -> atomics:get((metrics())#metrics.atomics, ?IN_FLIGHT).
 
 %% @doc True for one of those who ask within so many milliseconds.
 -spec is_due(event_failure, pos_integer()) -> boolean().
 is_due(event_failure, Every) ->
-    #metrics{turns = Atomics} = metrics(),
+    #metrics{atomics = Atomics} = metrics(),
     Now = erlang:system_time(millisecond),
     Last = atomics:get(Atomics, ?EVENT_FAILURE),
     Now - Last >= Every andalso

@@ -8,11 +8,9 @@
 
 -export([new/0, start_link/0, put/1, forget/1, rows/0, row/1, is_known/1, count/0]).
 -export([snapshot/0, up/1]).
--export([remote/0, is_local/1]).
+-export([is_local/1]).
 -export([set_process/2, process/1]).
 -export([ban/1, unban/1, is_banned/1]).
--export([new_gauges/0, in_flight/2, in_flight/1, set_load/2, load/1]).
--export([failed/1, worked/1, reset_failures/1]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
 -export_type([row/0, state/0]).
 
@@ -25,14 +23,8 @@
     state := state(),
     reason := term(),
     info := map(),
-    gauges := atomics:atomics_ref()
+    gauges := ml_cluster_gauges:gauges()
 }.
-
-%% Gauges of a worker.
--define(IN_FLIGHT, 1).
--define(LOAD_US, 2).
--define(FAILURES, 3).
--define(GAUGES, 3).
 
 %% @doc Makes the table, owned by the caller.
 -spec new() -> ok.
@@ -45,13 +37,13 @@ start_link() -> gen_server:start_link({local, ?MODULE}, ?MODULE, [], []).
 
 %% @doc Writes a worker's row and renews the snapshot.
 -spec put(row()) -> ok.
-put(Row) -> gen_server:call(?MODULE, {put, Row}).
+put(Row) -> gen_server:call(?MODULE, {put, Row}, infinity).
 
 %% @doc Forgets a worker.
 -spec forget(node()) -> ok.
 forget(Node) ->
     true = ets:delete(?MODULE, {process, Node}),
-    gen_server:call(?MODULE, {forget, Node}).
+    gen_server:call(?MODULE, {forget, Node}, infinity).
 
 -spec rows() -> [row()].
 rows() ->
@@ -94,10 +86,6 @@ snapshot() -> persistent_term:get(?MODULE, #snapshot{}).
 up(remote) -> [Node || #member{node = Node} <- tuple_to_list((snapshot())#snapshot.remote)];
 up(local) -> [Node || #member{node = Node} <- tuple_to_list((snapshot())#snapshot.local)].
 
-%% @doc The remote workers that take calls.
--spec remote() -> tuple().
-remote() -> (snapshot())#snapshot.remote.
-
 %% @doc Is this the local worker, whatever its state? It may have gone right after it answered.
 -spec is_local(node()) -> boolean().
 is_local(Node) ->
@@ -131,42 +119,6 @@ unban(Node) -> ets:delete(?MODULE, {banned, Node}).
 
 -spec is_banned(node()) -> boolean().
 is_banned(Node) -> ets:member(?MODULE, {banned, Node}).
-
-%% ---- Gauges ----
-
--spec new_gauges() -> atomics:atomics_ref().
-new_gauges() -> atomics:new(?GAUGES, [{signed, true}]).
-
-%% @doc One call more or less on its way to the worker.
--spec in_flight(atomics:atomics_ref(), 1 | -1) -> ok.
-in_flight(Gauges, Change) -> atomics:add(Gauges, ?IN_FLIGHT, Change).
-
--spec in_flight(atomics:atomics_ref()) -> integer().
-in_flight(Gauges) -> atomics:get(Gauges, ?IN_FLIGHT).
-
-%% @doc The load that the worker reported, in seconds.
--spec set_load(atomics:atomics_ref(), number()) -> ok.
-set_load(Gauges, Seconds) ->
-    %% A worker that reports nonsense must not stop its own state machine.
-    atomics:put(Gauges, ?LOAD_US, round(min(max(Seconds, 0), 1.0e9) * 1.0e6)).
-
--spec load(atomics:atomics_ref()) -> float().
-load(Gauges) -> atomics:get(Gauges, ?LOAD_US) / 1.0e6.
-
-%% @doc Counts a failure; how many there were since the worker last worked.
--spec failed(atomics:atomics_ref()) -> pos_integer().
-failed(Gauges) -> atomics:add_get(Gauges, ?FAILURES, 1).
-
-%% @doc A read is cheaper than a write to memory that all schedulers share.
--spec worked(atomics:atomics_ref()) -> ok.
-worked(Gauges) ->
-    case atomics:get(Gauges, ?FAILURES) of
-        0 -> ok;
-        _ -> reset_failures(Gauges)
-    end.
-
--spec reset_failures(atomics:atomics_ref()) -> ok.
-reset_failures(Gauges) -> atomics:put(Gauges, ?FAILURES, 0).
 
 %% ---- gen_server ----
 
@@ -205,16 +157,9 @@ publish(Rows) -> persistent_term:put(?MODULE, snapshot_of(Rows)).
 
 snapshot_of(Rows) ->
     Up = [member(Row) || #{state := up} = Row <- Rows],
-    #snapshot{
-        remote = list_to_tuple([M || #member{role = remote} = M <- Up]),
-        local = list_to_tuple([M || #member{role = local} = M <- Up])
-    }.
+    {Remote, Local} = lists:partition(fun(#member{role = Role}) -> Role =:= remote end, Up),
+    Strategy = ml_cluster_config:get(strategy, round_robin),
+    ml_cluster_balancer:snapshot(Remote, Local, Strategy, snapshot()).
 
 member(#{node := Node, role := Role, gauges := Gauges, info := Info}) ->
-    #member{
-        node = Node,
-        role = Role,
-        hash = ml_cluster_balancer:hash(Node),
-        gauges = Gauges,
-        opts = ml_cluster_info:opts(Info)
-    }.
+    #member{node = Node, role = Role, gauges = Gauges, opts = ml_cluster_info:opts(Info)}.

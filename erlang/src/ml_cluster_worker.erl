@@ -26,7 +26,7 @@
 -record(data, {
     node :: node(),
     role :: remote | local,
-    gauges :: atomics:atomics_ref(),
+    gauges :: ml_cluster_gauges:gauges(),
     info = #{} :: map(),
     reason = none :: term(),
     %% Asked for by the operator, so that it outlasts a lost connection.
@@ -87,7 +87,7 @@ init(#{node := Node, role := Role}) ->
 gauges(Node) ->
     case ml_cluster_table:row(Node) of
         {ok, #{gauges := Gauges}} -> Gauges;
-        error -> ml_cluster_table:new_gauges()
+        error -> ml_cluster_gauges:new()
     end.
 
 -spec terminate(term(), atom(), #data{}) -> ok.
@@ -129,8 +129,8 @@ introduced(Data) ->
 -spec up(gen_statem:event_type() | enter, term(), #data{}) ->
     gen_statem:state_enter_result(up) | gen_statem:event_handler_result(atom()).
 up(enter, Old, #data{node = Node, gauges = Gauges} = Data) ->
-    ok = ml_cluster_table:set_load(Gauges, 0),
-    ok = ml_cluster_table:reset_failures(Gauges),
+    ok = ml_cluster_gauges:set_load(Gauges, 0),
+    ok = ml_cluster_gauges:reset_failures(Gauges),
     ok = publish(up, Data),
     ok = ml_cluster_log:write(notice, worker_up, #{node => Node}),
     {keep_state, watch(tell(up, Old, Data)), [after_ms(probe, 0), after_ms(health, ?HEALTH_INTERVAL)]};
@@ -199,7 +199,7 @@ connected(info, _, _) ->
     keep_state_and_data.
 
 loaded(Answer, #data{gauges = Gauges} = Data) ->
-    ok = ml_cluster_table:set_load(Gauges, load_of(Answer)),
+    ok = ml_cluster_gauges:set_load(Gauges, load_of(Answer)),
     {keep_state, forgive(Data), [cancel(silent), after_ms(probe, ?PROBE_INTERVAL)]}.
 
 %% A worker that raises instead of telling its load would refuse work: never the least loaded.

@@ -13,6 +13,7 @@ all() ->
         a_host_is_searched_by_epmd,
         a_node_that_is_no_worker_is_foreign,
         round_robin_takes_turns,
+        the_faster_worker_gets_more,
         parallel_keeps_the_order,
         no_worker_is_an_error,
         a_killed_worker_fails_no_call,
@@ -21,6 +22,7 @@ all() ->
         a_draining_worker_gets_no_calls,
         overload_of_one_moves_of_all_is_told,
         a_failing_worker_rests,
+        an_ill_worker_rests,
         a_text_that_all_fail_on_rests_nobody,
         the_callers_mistake_is_not_retried,
         the_deadline_holds,
@@ -30,13 +32,20 @@ all() ->
         drained_by_the_operator,
         a_crash_of_any_process_loses_nothing,
         an_unreachable_worker_holds_up_nobody,
+        a_mute_worker_blocks_no_process,
+        a_dead_host_holds_up_no_search,
         many_workers_at_once,
         one_answer_has_one_model,
         numerics_do_not_mix,
         numerics_mix_when_configured,
         a_kind_that_is_lost_is_given_up,
         options_that_a_worker_does_not_name,
+        workers_of_different_versions_work_together,
+        a_call_is_one_round_trip,
+        a_call_asks_no_process_of_the_front,
+        calls_go_on_while_the_front_stands_still,
         large_calls_go_in_pieces,
+        a_slow_worker_holds_no_more_than_its_budget,
         events_tell_of_calls_attempts_and_workers,
         a_handler_that_fails_harms_no_call,
         attempts_are_counted_by_worker_and_outcome,
@@ -155,6 +164,14 @@ round_robin_takes_turns(Config) ->
     [{ok, _} = ml_cluster:encode([<<"a">>], default) || _ <- lists:seq(1, 12)],
     ?assertEqual([4, 4, 4], [calls(Peer) || Peer <- Peers]).
 
+the_faster_worker_gets_more(Config) ->
+    [Slow, Fast] = cluster(["w1", "w2"], [{strategy, least_loaded}], Config),
+    behave(Slow, {slow, 200}),
+    behave(Fast, {slow, 10}),
+    all_right(lists:append([under_load(8, fun() -> ok end) || _ <- lists:seq(1, 10)])),
+    ?assert(calls(Slow) > 0),
+    ?assert(calls(Fast) > 2 * calls(Slow)).
+
 parallel_keeps_the_order(Config) ->
     [Slow | _] = Peers = cluster(["w1", "w2", "w3"], [], Config),
     behave(Slow, {slow, 300}),
@@ -223,6 +240,16 @@ a_failing_worker_rests(Config) ->
     behave(Victim, normal),
     until(fun() -> state(Node) =:= up end, 30000).
 
+%% It answers calls and probes; only health/0 tells.
+an_ill_worker_rests(Config) ->
+    [{_, Node} = Ill | _] = cluster(["w1", "w2"], [], Config),
+    behave(Ill, {raise_in, health, {unhealthy, <<"NaN">>}}),
+    until(fun() -> state(Node) =:= resting end, 20000),
+    ?assertMatch([_], [W || #{node := N, reason := {unhealthy, _}} = W <- ml_cluster:workers(), N =:= Node]),
+    all_right(under_load(6, fun() -> ok end)),
+    behave(Ill, normal),
+    until(fun() -> state(Node) =:= up end, 20000).
+
 a_text_that_all_fail_on_rests_nobody(Config) ->
     Peers = cluster(["w1", "w2"], [], Config),
     Reason = {model_failed, <<"m">>, <<"not finite">>},
@@ -265,14 +292,18 @@ in_flight(Node) ->
     N.
 
 a_worker_comes_back(Config) ->
-    [{_, Node} = Peer] = cluster(["w1"], [], Config),
+    [{First, Node} = Peer] = cluster(["w1"], [], Config),
+    Creation = peer:call(First, erlang, system_info, [creation]),
     os:cmd("kill -KILL " ++ ml_cluster_test_nodes:os_pid(Peer)),
     until(fun() -> state(Node) =/= up end),
     ?assertMatch({error, _}, ml_cluster:encode([<<"a">>], default)),
     until(fun() -> not lists:member(Node, nodes(connected)) end),
-    {_, Node} = worker("w1", Config),
+    {Again, Node} = worker("w1", Config),
+    %% The same name, another incarnation of the node.
+    ?assertNotEqual(Creation, peer:call(Again, erlang, system_info, [creation])),
     until(fun() -> state(Node) =:= up end),
-    ?assertMatch({ok, _}, ml_cluster:encode([<<"a">>], default)).
+    ?assertMatch({ok, _}, ml_cluster:encode([<<"a">>], default)),
+    ?assertEqual(1, calls({Again, Node})).
 
 %% ---- At run time ----
 
@@ -336,6 +367,36 @@ an_unreachable_worker_holds_up_nobody(Config) ->
     all_right(Answers),
     ?assert(Micros < 3000000),
     ok = ml_cluster:remove_worker('worker1@192.0.2.1').
+
+%% Its port takes connections and answers nothing: connecting to it lasts seven seconds.
+a_mute_worker_blocks_no_process(Config) ->
+    {_, Node} = worker("w1", Config),
+    Mute = ml_cluster_test_nodes:mute("worker_mute"),
+    start([{workers, [Mute, Node]}]),
+    until(fun() -> up() =:= [Node] end),
+    until(fun() -> state(Mute) =:= connecting end),
+    all_right(under_load(50, fun() -> ok end)),
+    {_, Other} = worker("w2", Config),
+    ok = ml_cluster:add_worker(Other),
+    ok = ml_cluster:drain_worker(Mute),
+    _ = ml_cluster:status(),
+    [_ = sys:get_state(Process, 2000) || Process <- front_processes()],
+    ?assertEqual(connecting, state(Mute)),
+    ok = ml_cluster:remove_worker(Mute),
+    ?assertEqual(unknown, state(Mute)),
+    until(fun() -> up() =:= lists:sort([Node, Other]) end).
+
+%% Every process of the front that anything could ask.
+front_processes() ->
+    [whereis(Name) || Name <- [ml_cluster_table, ml_cluster_membership, ml_cluster_worker_sup]] ++
+        [Pid || {_, Pid, _, _} <- supervisor:which_children(ml_cluster_worker_sup)].
+
+%% The first host takes a connection to its epmd and never answers.
+a_dead_host_holds_up_no_search(Config) ->
+    {_, Node} = worker("gpu8", Config),
+    Mute = ml_cluster_test_nodes:mute_host(),
+    start([{hosts, [Mute, "127.0.0.1"]}, {prefixes, ["gpu8_" ++ os:getpid()]}]),
+    until(fun() -> up() =:= [Node] end).
 
 many_workers_at_once(_) ->
     Nodes = [list_to_atom("worker" ++ integer_to_list(I) ++ "@127.0.0.1") || I <- lists:seq(1, 30)],
@@ -403,6 +464,115 @@ options_that_a_worker_does_not_name(Config) ->
         {error, {bad_argument, dimensions, _}},
         ml_cluster:encode([<<"a">>], default, [{dimensions, 7}])
     ).
+
+%% One of an older release: it knows none of the newest options, and refuses what it does not know.
+workers_of_different_versions_work_together(Config) ->
+    {OldPeer, Old} = worker("w1", Config),
+    ok = peer:call(OldPeer, persistent_term, put, [{ml_worker, opts}, [format]]),
+    {_, New} = worker("w2", Config),
+    start([{workers, [Old, New]}]),
+    until(fun() -> up() =:= lists:sort([Old, New]) end),
+    Newest = #{priority => bulk, timings => true, trace => <<"t">>, timeout_ms => 10000},
+    Asked = [
+        begin
+            {ok, #{embeddings := [_], nodes := [Node]}} = ml_cluster:encode([<<"a">>], default, Newest),
+            Node
+        end
+     || _ <- lists:seq(1, 4)
+    ],
+    ?assertEqual(lists:sort([Old, New]), lists:usort(Asked)),
+    %% What changes the answer goes to whom it can be said.
+    [
+        ?assertMatch(
+            {ok, #{nodes := [New], tokens := [_]}},
+            ml_cluster:encode([<<"a">>], default, #{usage => true})
+        )
+     || _ <- lists:seq(1, 4)
+    ],
+    %% The old one tells no model_id, so an answer is one's or the other's.
+    Texts = [integer_to_binary(I) || I <- lists:seq(1, 31)],
+    behave({OldPeer, Old}, normal),
+    {ok, #{embeddings := Vectors, nodes := Nodes}} = ml_cluster:encode_parallel(Texts, default, #{}),
+    ?assertEqual([vector(Text) || Text <- Texts], Vectors),
+    ?assert(length(Nodes) > 0),
+    ok = ml_cluster:remove_worker(New),
+    ?assertEqual(
+        {error,
+            {bad_argument, usage,
+                <<"expected an option that a worker names in its info(), got one that none does">>}},
+        ml_cluster:encode([<<"a">>], default, #{usage => true})
+    ),
+    ?assertMatch({ok, [_, _]}, ml_cluster:predict(<<"a">>, default, Newest)).
+
+%% With the probes silenced, what the connection carries is the calls'.
+a_call_is_one_round_trip(Config) ->
+    [{_, Node}] = cluster(["w1"], [], Config),
+    {ok, Watcher} = ml_cluster_table:process(Node),
+    ok = sys:suspend(Watcher),
+    %% Let a probe that is under way end.
+    until(fun() -> Seen = packets(Node), timer:sleep(200), Seen =:= packets(Node) end),
+    {In, Out} = packets(Node),
+    [{ok, _} = ml_cluster:encode([<<"a">>], default) || _ <- lists:seq(1, 10)],
+    ?assertEqual({In + 10, Out + 10}, packets(Node)),
+    ok = sys:resume(Watcher).
+
+packets(Node) ->
+    {ok, Info} = net_kernel:node_info(Node),
+    {proplists:get_value(in, Info), proplists:get_value(out, Info)}.
+
+%% Nobody that has to do with a call sends a message: not even to the process that made it.
+a_call_asks_no_process_of_the_front(Config) ->
+    [_ | _] = cluster(["w1", "w2"], [], Config),
+    Test = self(),
+    Pid = spawn_link(fun() ->
+        receive go -> ok end,
+        {ok, _} = ml_cluster:encode([<<"a">>], default),
+        {ok, _} = ml_cluster:predict(<<"a">>, default)
+    end),
+    Ref = erlang:monitor(process, Pid),
+    1 = erlang:trace(Pid, true, [send, procs, set_on_spawn, {tracer, Test}]),
+    Pid ! go,
+    receive {'DOWN', Ref, process, Pid, normal} -> ok end,
+    Delivered = erlang:trace_delivered(all),
+    receive {trace_delivered, all, Delivered} -> ok end,
+    Traced = traced(),
+    ?assert(length([Child || {trace, _, spawn, Child, _} <- Traced]) >= 2),
+    ?assertEqual([], [T || T <- Traced, element(3, T) =:= send]).
+
+traced() ->
+    receive
+        Trace when element(1, Trace) =:= trace -> [Trace | traced()]
+    after 0 -> []
+    end.
+
+calls_go_on_while_the_front_stands_still(Config) ->
+    [
+        begin
+            Peers = cluster(["w1", "w2", "w3"], [{strategy, Strategy}], Config),
+            Processes = front_processes(),
+            [ok = sys:suspend(Pid) || Pid <- Processes],
+            all_right(under_load(20, fun() -> ok end)),
+            {ok, #{nodes := Nodes}} =
+                ml_cluster:encode_parallel([<<"a">>, <<"b">>, <<"c">>], default, #{}),
+            ?assertEqual(3, length(Nodes)),
+            ?assertEqual(3, length(ml_cluster:workers())),
+            [ok = sys:resume(Pid) || Pid <- Processes],
+            ok = application:stop(ml_cluster),
+            [peer:stop(Peer) || {Peer, _} <- Peers]
+        end
+     || Strategy <- [round_robin, least_loaded, consistent]
+    ].
+
+%% Without one it would have half of the pieces waiting.
+a_slow_worker_holds_no_more_than_its_budget(Config) ->
+    Limits = #{piece_texts => 1, worker_bytes => 64},
+    [Slow, Fast] = cluster(["w1", "w2"], [{limits, Limits}], Config),
+    behave(Slow, {slow, 1000}),
+    Texts = [<<(binary:copy(<<"x">>, 50))/binary, I>> || I <- lists:seq($a, $z)],
+    {ok, #{embeddings := Vectors}} = ml_cluster:encode(Texts, default),
+    ?assertEqual([vector(Text) || Text <- Texts], Vectors),
+    ?assertEqual(26, calls(Slow) + calls(Fast)),
+    ?assert(calls(Fast) > 2 * calls(Slow)).
 
 large_calls_go_in_pieces(Config) ->
     Peers = cluster(["w1", "w2"], [{limits, #{piece_texts => 10}}], Config),

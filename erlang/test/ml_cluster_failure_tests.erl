@@ -51,4 +51,8 @@ the_most_telling_reason_is_given_test() ->
     ?assertEqual({overloaded, 3}, Final([draining, {overloaded, 9}, {overloaded, 3}])),
     ?assertEqual({worker_lost, a}, Final([{unknown_model, <<"m">>}, {worker_lost, a}])),
     ?assertEqual({model_failed, m, x}, Final([{worker_lost, a}, {model_failed, m, x}])),
-    ?assertMatch({bad_argument, dimensions, _}, Final([{option_not_taken, dimensions}])).
+    ?assertEqual(
+        {bad_argument, dimensions,
+            <<"expected an option that a worker names in its info(), got one that none does">>},
+        Final([{option_not_taken, dimensions}])
+    ).

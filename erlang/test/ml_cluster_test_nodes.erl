@@ -3,7 +3,7 @@
 -module(ml_cluster_test_nodes).
 
 -export([distribute/0, name/1, start/2, start/3, os_pid/1, behave/2, configure/1]).
--export([until/1, until/2, compile_double/1]).
+-export([until/1, until/2, compile_double/1, mute/1, mute_host/0]).
 
 distribute() ->
     _ = os:cmd("epmd -daemon"),
@@ -40,6 +40,32 @@ start(Base, Dir, Args) ->
                  | Args]
     }),
     {Peer, Node}.
+
+%% A node in epmd behind whose port a listener takes connections and says nothing. It is there while
+%% the calling process is.
+mute(Base) ->
+    Node = name(Base),
+    [Alive, _] = string:split(atom_to_list(Node), "@"),
+    {ok, Listener} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, {active, false}, binary]),
+    {ok, Port} = inet:port(Listener),
+    {ok, Epmd} = gen_tcp:connect({127, 0, 0, 1}, epmd_port(), [binary, {packet, 2}, {active, false}]),
+    Name = list_to_binary(Alive),
+    Request = <<$x, Port:16, $H, 0, 6:16, 5:16, (byte_size(Name)):16, Name/binary, 0:16>>,
+    ok = gen_tcp:send(Epmd, Request),
+    ok = inet:setopts(Epmd, [{packet, raw}]),
+    {ok, <<Kind, 0, _/binary>>} = gen_tcp:recv(Epmd, 0, 5000),
+    true = lists:member(Kind, [$y, $v]),
+    Node.
+
+%% An address at whose epmd's port a listener says nothing. Where an epmd listens on all addresses
+%% there is no room for it: then one that nobody has.
+mute_host() ->
+    case gen_tcp:listen(epmd_port(), [{ip, {127, 0, 0, 2}}, {active, false}]) of
+        {ok, _} -> "127.0.0.2";
+        {error, eaddrinuse} -> "192.0.2.1"
+    end.
+
+epmd_port() -> list_to_integer(os:getenv("ERL_EPMD_PORT", "4369")).
 
 os_pid({Peer, _}) -> peer:call(Peer, os, getpid, []).
 
