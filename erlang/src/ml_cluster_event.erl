@@ -6,16 +6,12 @@
 %% most, and harms nobody.
 -module(ml_cluster_event).
 
--export([emit/3, is_heard/0]).
+-export([emit/3]).
 -export_type([handler/0]).
 
 -type handler() :: {module(), atom()} | fun(([atom(), ...], map(), map()) -> term()).
 
 -define(SILENCE_MS, 60000).
-
-%% @doc Is there a handler? What an event costs to put together can be saved where there is none.
--spec is_heard() -> boolean().
-is_heard() -> ml_cluster_config:get(events, none) =/= none.
 
 %% @doc Tells the handler, if there is one.
 -spec emit([atom(), ...], map(), map()) -> ok.

@@ -4,7 +4,7 @@
 -module(ml_cluster_membership).
 -behaviour(gen_server).
 
--export([start_link/0, add/1, add_local/1, remove/1, known/0]).
+-export([start_link/0, add/1, add_local/1, remove/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(HOSTS_INTERVAL, 5000).
@@ -32,10 +32,6 @@ add_local(Node) -> gen_server:call(?MODULE, {add, Node, local}).
 %% @doc Forgets a worker until it is added again; its prefix does not bring it back.
 -spec remove(node()) -> ok | {error, not_found}.
 remove(Node) -> gen_server:call(?MODULE, {remove, Node}).
-
-%% @doc The nodes that have a state machine.
--spec known() -> [node()].
-known() -> [Node || #{node := Node} <- ml_cluster_table:rows()].
 
 -spec init([]) -> {ok, #state{}}.
 init([]) ->

@@ -5,7 +5,7 @@
 %% for three nodes and for a hundred. Pure.
 -module(ml_cluster_rendezvous).
 
--export([owners/1, update/3, owner/2, rank/2]).
+-export([update/3, owner/2, rank/2]).
 -export_type([owners/0]).
 
 %% `{}' while there is no node.
@@ -13,11 +13,7 @@
 
 -define(BUCKETS, 16384).
 
-%% @doc The owners of all buckets.
--spec owners([node()]) -> owners().
-owners(Nodes) -> update({}, [], Nodes).
-
-%% @doc The owners after a change of the nodes.
+%% @doc The owners after a change of the nodes; of no nodes they are {}.
 -spec update(owners(), Old :: [node()], New :: [node()]) -> owners().
 update(Owners, Nodes, Nodes) ->
     Owners;

@@ -506,19 +506,26 @@ workers_of_different_versions_work_together(Config) ->
 
 %% With the probes silenced, what the connection carries is the calls'.
 a_call_is_one_round_trip(Config) ->
-    [{_, Node}] = cluster(["w1"], [], Config),
+    [{_, Node} = Peer] = cluster(["w1"], [], Config),
     {ok, Watcher} = ml_cluster_table:process(Node),
     ok = sys:suspend(Watcher),
     %% Let a probe that is under way end.
-    until(fun() -> Seen = packets(Node), timer:sleep(200), Seen =:= packets(Node) end),
-    {In, Out} = packets(Node),
+    until(fun() -> Seen = packets(Peer), timer:sleep(200), Seen =:= packets(Peer) end),
+    {Here, There} = packets(Peer),
     [{ok, _} = ml_cluster:encode([<<"a">>], default) || _ <- lists:seq(1, 10)],
-    ?assertEqual({In + 10, Out + 10}, packets(Node)),
+    {HereThen, ThereThen} = packets(Peer),
+    %% Each call is one message; back come that it has begun, and its answer.
+    ?assertEqual({20, 10}, {HereThen - Here, ThereThen - There}),
     ok = sys:resume(Watcher).
 
-packets(Node) ->
-    {ok, Info} = net_kernel:node_info(Node),
-    {proplists:get_value(in, Info), proplists:get_value(out, Info)}.
+%% Messages that either side has received; the worker's node is asked over its standard input.
+packets({Peer, Node}) ->
+    {_, Code, File} = code:get_object_code(ml_cluster_test_nodes),
+    {module, _} = peer:call(Peer, code, load_binary, [ml_cluster_test_nodes, File, Code]),
+    {
+        ml_cluster_test_nodes:received_from(Node),
+        peer:call(Peer, ml_cluster_test_nodes, received_from, [node()])
+    }.
 
 %% Nobody that has to do with a call sends a message: not even to the process that made it.
 a_call_asks_no_process_of_the_front(Config) ->

@@ -60,7 +60,7 @@ wrong_test_() ->
             {{http, port}, {http, #{port => 70000}}},
             {{http, prot}, {http, #{prot => 80}}},
             {mix_numerics, {mix_numerics, sometimes}},
-            {events, {events, {ml_cluster_event, is_heard}}},
+            {events, {events, {ml_cluster_event, emits}}},
             {events, {events, fun(_) -> ok end}},
             {{http, required}, {http, #{required => false}}},
             {{http, ip}, {http, #{ip => "here"}}},

@@ -9,6 +9,8 @@ node_of(I) -> list_to_atom("worker" ++ integer_to_list(I) ++ "@127.0.0.1").
 
 nodes_of(Numbers) -> lists:usort([node_of(I) || I <- Numbers]).
 
+owners(Nodes) -> ml_cluster_rendezvous:update({}, [], Nodes).
+
 properties_test_() ->
     [
         {timeout, 120, {Name, ?_assert(proper:quickcheck(Property, [{numtests, 25}, quiet]))}}
@@ -26,8 +28,8 @@ prop_update() ->
         begin
             Old = nodes_of(Before),
             New = nodes_of(After),
-            Changed = ml_cluster_rendezvous:update(ml_cluster_rendezvous:owners(Old), Old, New),
-            Changed =:= ml_cluster_rendezvous:owners(New)
+            Changed = ml_cluster_rendezvous:update(owners(Old), Old, New),
+            Changed =:= owners(New)
         end
     ).
 
@@ -38,8 +40,8 @@ prop_only_own_keys_move() ->
         {list(range(1, 10)), list(range(11, 20))},
         begin
             Stayed = nodes_of([0 | Stay]),
-            Before = ml_cluster_rendezvous:owners(Stayed ++ nodes_of(Go)),
-            After = ml_cluster_rendezvous:owners(Stayed),
+            Before = owners(Stayed ++ nodes_of(Go)),
+            After = owners(Stayed),
             lists:all(
                 fun(Key) ->
                     Owner = ml_cluster_rendezvous:owner(Key, Before),
@@ -59,16 +61,16 @@ prop_rank() ->
             Nodes = nodes_of([0 | Numbers]),
             [First | _] = Ranked = ml_cluster_rendezvous:rank(Key, Nodes),
             lists:sort(Ranked) =:= Nodes andalso
-                First =:= ml_cluster_rendezvous:owner(Key, ml_cluster_rendezvous:owners(Nodes))
+                First =:= ml_cluster_rendezvous:owner(Key, owners(Nodes))
         end
     ).
 
 nobody_owns_nothing_test() ->
-    ?assertEqual({}, ml_cluster_rendezvous:owners([])),
-    ?assertEqual({}, ml_cluster_rendezvous:update(ml_cluster_rendezvous:owners([a]), [a], [])).
+    ?assertEqual({}, owners([])),
+    ?assertEqual({}, ml_cluster_rendezvous:update(owners([a]), [a], [])).
 
 keys_spread_evenly_test() ->
-    Owners = ml_cluster_rendezvous:owners(nodes_of(lists:seq(1, 10))),
+    Owners = owners(nodes_of(lists:seq(1, 10))),
     Counts = lists:foldl(
         fun(Key, Acc) ->
             Owner = ml_cluster_rendezvous:owner(Key, Owners),

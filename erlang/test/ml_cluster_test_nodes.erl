@@ -3,7 +3,7 @@
 -module(ml_cluster_test_nodes).
 
 -export([distribute/0, name/1, start/2, start/3, os_pid/1, behave/2, configure/1]).
--export([until/1, until/2, compile_double/1, mute/1, mute_host/0]).
+-export([until/1, until/2, compile_double/1, mute/1, mute_host/0, received_from/1]).
 
 distribute() ->
     _ = os:cmd("epmd -daemon"),
@@ -56,6 +56,14 @@ mute(Base) ->
     {ok, <<Kind, 0, _/binary>>} = gen_tcp:recv(Epmd, 0, 5000),
     true = lists:member(Kind, [$y, $v]),
     Node.
+
+%% How many packets have come over the connection with a node.
+received_from(Node) ->
+    {ok, Owner} = net_kernel:node_info(Node, owner),
+    {links, Links} = erlang:process_info(Owner, links),
+    [Socket] = [Link || Link <- Links, is_port(Link)],
+    {ok, [{recv_cnt, Count}]} = inet:getstat(Socket, [recv_cnt]),
+    Count.
 
 %% An address at whose epmd's port a listener says nothing. Where an epmd listens on all addresses
 %% there is no room for it: then one that nobody has.
