@@ -16,6 +16,7 @@
 %% <tr><td>{@link ml_cluster_gauges}</td><td>what is measured of a worker</td></tr>
 %% <tr><td>{@link ml_cluster_split}</td><td>a call's texts into pieces and back (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_fanout}</td><td>pieces of one call, joined in order</td></tr>
+%% <tr><td>{@link ml_cluster_packed}</td><td>vectors on their way (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_kinds}</td><td>one answer, one model (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_call}</td><td>one call, tried until answered</td></tr>
 %% <tr><td>{@link ml_cluster_pick}</td><td>the worker for a call, asking no process</td></tr>

@@ -6,7 +6,7 @@
 %% reason, so the caller gets exactly one, in the 'DOWN' message that it waits for anyway.
 -module(ml_cluster_call).
 
--export([start/1, answer/1, run/1, cancel/2]).
+-export([start/1, start/2, answer/1, run/1, cancel/2]).
 -export_type([job/0, result/0]).
 
 -include("ml_cluster.hrl").
@@ -64,9 +64,16 @@ run(#{deadline := Deadline} = Job) ->
 
 %% @doc Starts the call; answer/1 reads the reason in the 'DOWN' message of its process.
 -spec start(job()) -> {pid(), reference()}.
-start(Job) ->
+start(Job) -> start(Job, fun(Value) -> Value end).
+
+%% @doc As start/1; the call's process makes the answer out of what the worker has answered.
+-spec start(job(), fun((term()) -> term())) -> {pid(), reference()}.
+start(Job, Made) ->
     Caller = self(),
-    spawn_monitor(fun() -> exit({answer, perform(Caller, Job)}) end).
+    spawn_monitor(fun() -> exit({answer, made(perform(Caller, Job), Made)}) end).
+
+made({ok, Value, Node}, Made) -> {ok, Made(Value), Node};
+made({error, _} = Error, _) -> Error.
 
 -spec answer(term()) -> result().
 answer({answer, Result}) -> Result;

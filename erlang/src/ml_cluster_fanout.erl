@@ -33,10 +33,17 @@ run([Piece], Job, _) ->
 run(Pieces, #{wishes := Wishes} = Job, How) ->
     Wary = Job#{wishes := Wishes#{fingerprint => true}},
     Run = fun(Caller) -> gather(Pieces, Wary, How#{caller => Caller, rounds => ?ROUNDS}) end,
-    asked_for(maps:is_key(fingerprint, Wishes), in_process(Run)).
+    unpacked(asked_for(maps:is_key(fingerprint, Wishes), in_process(Run))).
 
 asked_for(false, {ok, Reply, Nodes}) -> {ok, maps:without([model_id, numerics], Reply), Nodes};
 asked_for(_, Result) -> Result.
+
+%% Here in the caller's process, so that the whole answer is made where it stays.
+unpacked({ok, #{embeddings := Parts} = Reply, Nodes}) ->
+    {Indices, Vectors} = lists:unzip(Parts),
+    {ok, Reply#{embeddings := ml_cluster_split:join(Indices, ml_cluster_packed:unpack(Vectors))}, Nodes};
+unpacked({error, _} = Error) ->
+    Error.
 
 %% Several answers come as messages: they stay out of the caller's mailbox, and when the caller
 %% ends, all of its pieces do.
@@ -67,7 +74,7 @@ collect([], _, _, Running, Parts) when map_size(Running) =:= 0 ->
 collect([Piece | Rest], Job, #{window := Window} = Run, Running, Parts) when
     map_size(Running) < Window
 ->
-    {Pid, Ref} = ml_cluster_call:start(job_of(Piece, Job)),
+    {Pid, Ref} = ml_cluster_call:start(job_of(Piece, Job), fun packed/1),
     collect(Rest, Job, Run, Running#{Ref => {Pid, Piece}}, Parts);
 collect(Waiting, Job, Run, Running, Parts) ->
     case next(Running, Job, Run) of
@@ -77,6 +84,9 @@ collect(Waiting, Job, Run, Running, Parts) ->
             ok = maps:foreach(fun(Ref, {Pid, _}) -> ml_cluster_call:cancel(Pid, Ref) end, Running),
             Error
     end.
+
+packed(#{embeddings := Vectors} = Reply) -> Reply#{embeddings := ml_cluster_packed:pack(Vectors)};
+packed(Other) -> Other.
 
 next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
     receive
@@ -89,10 +99,11 @@ next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
         {error, deadline_exceeded}
     end.
 
-part(Ref, #{texts := Texts} = Piece, {ok, #{embeddings := Vectors} = Reply, Node}) when
-    length(Vectors) =:= length(Texts)
-->
-    {ok, Ref, {Piece, Reply, Node}};
+part(Ref, #{texts := Texts} = Piece, {ok, #{embeddings := Vectors} = Reply, Node}) ->
+    case ml_cluster_packed:count(Vectors) =:= length(Texts) of
+        true -> {ok, Ref, {Piece, Reply, Node}};
+        false -> {error, {worker_failed, Node, {bad_reply, shape_of(Reply)}}}
+    end;
 part(_, _, {ok, Other, Node}) ->
     {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
 part(_, Piece, {error, Reason}) ->
@@ -142,7 +153,7 @@ joined(Parts) ->
     Sorted = lists:sort(fun({A, _, _}, {B, _, _}) -> first(A) =< first(B) end, Parts),
     Replies = [Reply || {_, Reply, _} <- Sorted],
     Joined = (maps:merge(merged(Replies), ml_cluster_kinds:numerics(Replies)))#{
-        embeddings := joined(embeddings, Sorted),
+        embeddings := by_indices(embeddings, Sorted),
         cached => lists:sum([maps:get(cached, Reply, 0) || Reply <- Replies])
     },
     {ok, with_tokens(Joined, Sorted), distinct([Node || {_, _, Node} <- Sorted])}.
@@ -150,10 +161,10 @@ joined(Parts) ->
 first(#{indices := []}) -> 0;
 first(#{indices := [First | _]}) -> First.
 
-joined(Key, Parts) ->
-    ml_cluster_split:join([{Indices, maps:get(Key, R)} || {#{indices := Indices}, R, _} <- Parts]).
+by_indices(Key, Parts) -> [{Indices, maps:get(Key, R)} || {#{indices := Indices}, R, _} <- Parts].
 
-with_tokens(#{tokens := _} = Joined, Parts) -> Joined#{tokens := joined(tokens, Parts)};
+with_tokens(#{tokens := _} = Joined, Parts) ->
+    Joined#{tokens := ml_cluster_split:join(by_indices(tokens, Parts))};
 with_tokens(Joined, _) -> Joined.
 
 %% Numbers of the pieces (timings) add up; of the rest the pieces say the same.

@@ -2,7 +2,7 @@
 %% texts. Pure. A piece is a list of `{Index, Text}'; which worker it goes to may be prescribed.
 -module(ml_cluster_split).
 
--export([whole/2, even/3, by_owner/3, join/1]).
+-export([whole/2, even/3, by_owner/3, join/1, join/2]).
 -export_type([text/0, piece/0, limits/0]).
 
 -type text() :: term().
@@ -45,12 +45,20 @@ by_owner(Texts, OwnerOf, Limits) ->
     end.
 
 %% @doc The values of all pieces in the order of the texts.
--spec join([{[pos_integer()], [Value]}]) -> [Value].
-join([{_, Values}]) ->
-    Values;
+-spec join([{[pos_integer()], [Value]}, ...]) -> [Value].
 join(Parts) ->
-    Pairs = lists:append([lists:zip(Indices, Values) || {Indices, Values} <- Parts]),
-    [Value || {_, Value} <- lists:keysort(1, Pairs)].
+    {Indices, Values} = lists:unzip(Parts),
+    join(Indices, lists:append(Values)).
+
+%% @doc As join/1, of the pieces' indices and of their values one after the other.
+-spec join([[pos_integer()]], [Value]) -> [Value].
+join(Parts, Values) ->
+    Indices = lists:append(Parts),
+    case Indices =:= lists:seq(1, length(Indices)) of
+        %% Nearly always: only texts divided by owner come in another order.
+        true -> Values;
+        false -> [Value || {_, Value} <- lists:keysort(1, lists:zip(Indices, Values))]
+    end.
 
 indexed(Texts) -> lists:zip(lists:seq(1, length(Texts)), Texts).
 
