@@ -28,6 +28,7 @@ labels_are_apart() ->
         [{[{worker, a}], #{sum := 1}}, {[{worker, b}], #{sum := 2}}],
         ml_cluster_histogram:snapshot(time)
     ),
+    ?assertEqual([1, 0], [ml_cluster_histogram:total(time, [{worker, W}]) || W <- [a, c]]),
     ?assertEqual([], ml_cluster_histogram:counts(time)).
 
 counters_add_up() ->
