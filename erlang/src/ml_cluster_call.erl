@@ -6,7 +6,7 @@
 %% reason, so the caller gets exactly one, in the 'DOWN' message that it waits for anyway.
 -module(ml_cluster_call).
 
--export([start/1, start/2, answer/1, run/1, cancel/2]).
+-export([start/1, start/2, answer/1, run/1, cancel/2, guarded/1]).
 -export_type([job/0, result/0]).
 
 -include("ml_cluster.hrl").
@@ -70,7 +70,17 @@ start(Job) -> start(Job, fun(Value) -> Value end).
 -spec start(job(), fun((term()) -> term())) -> {pid(), reference()}.
 start(Job, Made) ->
     Caller = self(),
-    spawn_monitor(fun() -> exit({answer, made(perform(Caller, Job), Made)}) end).
+    spawn_monitor(fun() -> exit({answer, guarded(fun() -> made(perform(Caller, Job), Made) end)}) end).
+
+%% @doc The result of a process of a call; a crash of ours is an error. The VM's own report of one would
+%% have arguments in it, which are texts.
+-spec guarded(fun(() -> Result)) -> Result | {error, {internal, term()}}.
+guarded(Fun) ->
+    try
+        Fun()
+    catch
+        Class:Reason:Stack -> {error, {internal, ml_cluster_failure:bug(Class, Reason, Stack)}}
+    end.
 
 made({ok, Value, Node}, Made) -> {ok, Made(Value), Node};
 made({error, _} = Error, _) -> Error.
@@ -182,13 +192,16 @@ ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = Job, bytes = By
     ok = ml_cluster_gauges:begun(Gauges, Bytes),
     ok = ml_cluster_metrics:begun(),
     Sent = erlang:monotonic_time(),
-    Result = await(erpc:send_request(Node, ml_worker, Function, Args), Node, State),
-    Took = erlang:monotonic_time() - Sent,
-    ok = ml_cluster_gauges:ended(Gauges, Bytes),
-    ok = ml_cluster_metrics:ended(),
-    ok = learned(Result, Gauges, Took, Bytes),
-    ok = ml_cluster_span:attempt(Node, Function, Took, Result),
-    Result.
+    try await(erpc:send_request(Node, ml_worker, Function, Args), Node, State) of
+        Result ->
+            Took = erlang:monotonic_time() - Sent,
+            ok = learned(Result, Gauges, Took, Bytes),
+            ok = ml_cluster_span:attempt(Node, Function, Took, Result),
+            Result
+    after
+        ok = ml_cluster_gauges:ended(Gauges, Bytes),
+        ok = ml_cluster_metrics:ended()
+    end.
 
 %% A worker that fails fast is not a fast worker.
 learned({ok, _}, Gauges, Took, Bytes) ->

@@ -2,7 +2,7 @@
 %% Pure.
 -module(ml_cluster_failure).
 
--export([reason/2, verdict/1, outcome/1, final/1]).
+-export([reason/2, verdict/1, outcome/1, final/1, bug/3]).
 -export_type([verdict/0, outcome/0]).
 
 %% `final': another worker would say the same. `refused': the worker did no work; asking another
@@ -62,6 +62,18 @@ final([Newest | _] = Reasons) ->
         {_, Reason} -> Reason;
         false -> Newest
     end.
+
+%% @doc What may be told of a crash of ours: where it was, and nothing of what users sent.
+-spec bug(error | exit | throw, term(), list()) -> {atom(), term(), [mfa()]}.
+bug(Class, Reason, Stack) ->
+    {Class, name(Reason), [{M, F, arity(A)} || {M, F, A, _} <- Stack]}.
+
+name(Reason) when is_atom(Reason) -> Reason;
+name(Reason) when is_tuple(Reason), tuple_size(Reason) > 0 -> name(element(1, Reason));
+name(_) -> other.
+
+arity(Args) when is_list(Args) -> length(Args);
+arity(Arity) -> Arity.
 
 %% Overload passes; a model that one worker has not, another one has tried to run.
 rank({overloaded, _}) -> 1;

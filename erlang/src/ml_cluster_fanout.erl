@@ -50,7 +50,8 @@ unpacked({error, _} = Error) ->
 in_process(Fun) ->
     Caller = self(),
     {Pid, Ref} = spawn_monitor(fun() ->
-        exit({answer, Fun(erlang:monitor(process, Caller))})
+        Monitor = erlang:monitor(process, Caller),
+        exit({answer, ml_cluster_call:guarded(fun() -> Fun(Monitor) end)})
     end),
     receive
         {'DOWN', Ref, process, Pid, {answer, Answer}} -> Answer;

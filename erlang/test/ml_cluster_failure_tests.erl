@@ -46,6 +46,14 @@ outcomes_test_() ->
         ]
     ].
 
+a_bug_is_told_without_what_was_sent_test() ->
+    Stack = [{m, f, [<<"a secret">>, x], []}, {m, g, 1, [{line, 7}]}],
+    ?assertEqual(
+        {error, undef, [{m, f, 2}, {m, g, 1}]}, ml_cluster_failure:bug(error, undef, Stack)
+    ),
+    ?assertEqual({error, badmatch, []}, ml_cluster_failure:bug(error, {badmatch, <<"a secret">>}, [])),
+    ?assertEqual({throw, other, []}, ml_cluster_failure:bug(throw, <<"a secret">>, [])).
+
 the_most_telling_reason_is_given_test() ->
     Final = fun ml_cluster_failure:final/1,
     ?assertEqual({overloaded, 3}, Final([draining, {overloaded, 9}, {overloaded, 3}])),
