@@ -67,9 +67,6 @@ handle_info({nodeup, Node, _}, State) ->
     {noreply, State};
 handle_info({search, Host}, State) ->
     {noreply, search(Host, State)};
-handle_info({give_up, Helper}, State) ->
-    true = exit(Helper, kill),
-    {noreply, State};
 handle_info({'DOWN', Ref, process, _, Exit}, #state{searches = Searches} = State) when
     is_map_key(Ref, Searches)
 ->
@@ -83,8 +80,11 @@ handle_info(_, State) ->
 %% ---- Finding ----
 
 search(Host, #state{prefixes = Prefixes, searches = Searches} = State) ->
-    {Helper, Ref} = spawn_monitor(fun() -> exit({found, names_on(Host, Prefixes)}) end),
-    _ = erlang:send_after(?HOST_TIMEOUT, self(), {give_up, Helper}),
+    {_, Ref} = spawn_monitor(fun() ->
+        %% Not by us: it must end when we have.
+        {ok, _} = timer:kill_after(?HOST_TIMEOUT),
+        exit({found, names_on(Host, Prefixes)})
+    end),
     State#state{searches = Searches#{Ref => Host}}.
 
 %% Runs in a helper. Names stay text here.
