@@ -5,7 +5,7 @@
 -export([port_of/1, connect/1, connect/2, send/2, recv/3, close/1]).
 -export([handshake/3, handshake/4, send_name/2, name_message/1, flags_with_fragments/0]).
 -export([prove/2, send_packet/2, receive_packet/2, frame/1, frame/2, spawn_request/5]).
--export([spawn_control/1, whole/1, whole/2, fragments/3, framed/1, next/2]).
+-export([spawn_control/1, whole/1, whole/2, fragments/3, framed/1, next/2, read/1]).
 
 -define(FLAGS, 16#507474fbc).
 -define(FRAGMENTS, 16#800000).
@@ -137,6 +137,7 @@ next(Socket, Timeout) ->
         Error -> Error
     end.
 
+%% @doc What a frame is, without its length.
 read(<<$p, Terms/binary>>) ->
     {Control, Used} = binary_to_term(Terms, [used]),
     case binary:part(Terms, Used, byte_size(Terms) - Used) of

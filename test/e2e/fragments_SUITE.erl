@@ -14,7 +14,8 @@ all() ->
     [
         a_large_request_arrives_whole, large_requests_of_many_processes, a_large_reply_is_whole,
         large_replies_of_many_processes, a_caller_killed_while_it_sends, a_reply_holds_up_no_ping,
-        a_request_holds_up_no_ping, requests_in_turn, over_the_caps, broken_fragments,
+        a_reply_holds_up_no_call, a_request_holds_up_no_ping, a_request_holds_up_no_call,
+        a_request_holds_up_no_tick, requests_in_turn, over_the_caps, broken_fragments,
         a_connection_lost_between_fragments
     ].
 
@@ -120,6 +121,56 @@ fragments_until_pong(Socket, Sequence, Count) ->
         {fragment, Sequence, _} -> fragments_until_pong(Socket, Sequence, Count + 1);
         {message, {2, _, _}, {_, yes}} -> Count
     end.
+
+%% A call of one text that no cache knows, computed while the reply waits for its reader: the answer
+%% comes before the reply's end.
+a_reply_holds_up_no_call(Config) ->
+    Socket = connected(node_of(Config)),
+    ok = gen_tcp:send(Socket, dist_wire:whole(dist_wire:spawn_control(make_ref()),
+        [make_ref(), ml_worker, encode, [lists:duplicate(14000, <<"again">>), default]])),
+    {message, {31, _, _, 2, _}, _} = dist_wire:next(Socket, 20000),
+    {fragment, Sequence, _} = dist_wire:next(Socket, 60000),
+    #{queue := #{texts := Before}} = rpc:call(node_of(Config), ml_worker, info, []),
+    ok = gen_tcp:send(Socket, one_text_call(small)),
+    ok = e2e:eventually(fun() ->
+        #{queue := #{texts := Now}} = rpc:call(node_of(Config), ml_worker, info, []),
+        Now =:= Before + 1
+    end),
+    ?assertEqual([small, large], answers(Socket, Sequence, [])),
+    gen_tcp:close(Socket).
+
+%% Which of the two ended first.
+answers(_, _, [_, _] = Ended) -> lists:reverse(Ended);
+answers(Socket, Sequence, Ended) ->
+    case dist_wire:next(Socket, 20000) of
+        {fragment, Sequence, 1} -> answers(Socket, Sequence, [large | Ended]);
+        {message, {28, _, _, _}, {small, return, _}} -> answers(Socket, Sequence, [small | Ended]);
+        _ -> answers(Socket, Sequence, Ended)
+    end.
+
+one_text_call(Tag) ->
+    Text = list_to_binary(e2e:unique("one text")),
+    dist_wire:whole(dist_wire:spawn_control(make_ref()), [Tag, ml_worker, encode, [[Text], default]]).
+
+a_request_holds_up_no_call(Config) ->
+    Socket = connected(node_of(Config)),
+    Request = request_in_fragments(7, 50 * ?MEGABYTE),
+    ok = gen_tcp:send(Socket, lists:droplast(Request)),
+    ok = gen_tcp:send(Socket, one_text_call(small)),
+    {message, {31, _, _, 2, _}, _} = dist_wire:next(Socket, 20000),
+    ?assertMatch({message, {28, _, _, _}, {small, return, _}}, dist_wire:next(Socket, 20000)),
+    ok = gen_tcp:send(Socket, lists:last(Request)),
+    ?assertMatch({_, error, undef, _}, down(Socket)),
+    gen_tcp:close(Socket).
+
+%% Nor does a peer that stops in the middle of a message look like one that has gone.
+a_request_holds_up_no_tick(_) ->
+    Worker = e2e:start_worker(worker, ["--tick-interval", "1"]),
+    Socket = connected(e2e:node_of(Worker)),
+    ok = gen_tcp:send(Socket, lists:droplast(request_in_fragments(7, 50 * ?MEGABYTE))),
+    [?assertEqual({ok, <<0:32>>}, gen_tcp:recv(Socket, 4, 20000)) || _ <- [1, 2]],
+    gen_tcp:close(Socket),
+    ok = e2e:stop(Worker).
 
 a_request_holds_up_no_ping(Config) ->
     Socket = connected(node_of(Config)),
