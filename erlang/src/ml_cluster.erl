@@ -20,6 +20,7 @@
 %% <tr><td>{@link ml_cluster_kinds}</td><td>one answer, one model (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_call}</td><td>one call, tried until answered</td></tr>
 %% <tr><td>{@link ml_cluster_pick}</td><td>the worker for a call, asking no process</td></tr>
+%% <tr><td>{@link ml_cluster_watch}</td><td>waiting, while others write to one as well</td></tr>
 %% <tr><td>{@link ml_cluster_failure}</td><td>what a failure means (pure)</td></tr>
 %% <tr><td>{@link ml_cluster_local}</td><td>the worker program on this machine</td></tr>
 %% <tr><td>{@link ml_cluster_span}</td><td>calls and attempts: counted, timed, told</td></tr>
@@ -169,7 +170,8 @@ new_job(Function, Args, Opts) ->
     try
         Given = options(Opts),
         {Timeout, Timed} = timeout(Given),
-        {Format, Rest} = format(Timed),
+        {Format, Formatted} = format(Timed),
+        {Watch, Rest} = watch(Formatted),
         #{worker_bytes := Budget} = ml_cluster_config:get(limits),
         {Wishes, Hard} = lists:partition(fun({Key, _}) -> is_wish(Key) end, maps:to_list(Rest)),
         {ok, #{
@@ -181,7 +183,8 @@ new_job(Function, Args, Opts) ->
             retries => ml_cluster_config:get(retries),
             strategy => ml_cluster_config:get(strategy),
             key => erlang:phash2(erlang:unique_integer(), 1 bsl 32),
-            budget => Budget
+            budget => Budget,
+            watch => Watch
         }}
     catch
         throw:{bad_argument, _, _} = Reason -> {error, Reason};
@@ -229,6 +232,13 @@ format(Opts) ->
     case maps:take(wish_format, Opts) of
         {Format, Rest} -> {#{format => Format}, Rest};
         error -> {#{}, Opts}
+    end.
+
+%% Those who give one keep to the contract of {@link ml_cluster_call:job()}.
+watch(Opts) ->
+    case maps:take(watch, Opts) of
+        {Watch, Rest} -> {Watch, Rest};
+        error -> {none, Opts}
     end.
 
 %% ---- What is there ----

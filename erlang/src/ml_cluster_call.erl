@@ -3,7 +3,8 @@
 %%
 %% Each call is a short-lived process: a late reply dies with it, its end cancels the work in the
 %% worker (erpc's monitor goes away), and it ends when its caller does. Its answer is its exit
-%% reason, so the caller gets exactly one, in the 'DOWN' message that it waits for anyway.
+%% reason, so the caller gets exactly one, in the 'DOWN' message that it waits for anyway. A caller
+%% that watches whether its answer is still wanted makes the call itself.
 -module(ml_cluster_call).
 
 -export([start/1, start/2, answer/1, run/1, cancel/2, guarded/1]).
@@ -15,6 +16,9 @@
 %% does not name one of them is not asked. `wishes': sent to workers that name them, else left out.
 %% `deadline': milliseconds of the VM's monotonic clock. `budget': bytes that one worker may have in
 %% flight. `only': nodes that may be asked.
+%% `watch': the caller makes the call itself, and this says which of its messages ends it. Such a
+%% caller is not killed, for it must count the call out; and the time that it takes may be longer than
+%% the call has by as long as a worker that reads nothing goes unsuspected, for it is held up in sending.
 -type job() :: #{
     function := atom(),
     args := [term()],
@@ -25,6 +29,7 @@
     strategy := ml_cluster_balancer:strategy(),
     key := non_neg_integer(),
     budget := pos_integer(),
+    watch := none | ml_cluster_watch:watch(),
     prefer => node(),
     only => [node()]
 }.
@@ -39,7 +44,7 @@
 
 -record(attempts, {
     job :: job(),
-    caller :: reference(),
+    watch :: ml_cluster_watch:watch(),
     tried = [] :: [node()],
     retries :: non_neg_integer(),
     %% What the arguments take on the wire.
@@ -52,7 +57,7 @@
 
 %% @doc Makes the call and waits for its answer.
 -spec run(job()) -> result().
-run(#{deadline := Deadline} = Job) ->
+run(#{watch := none, deadline := Deadline} = Job) ->
     {Pid, Ref} = start(Job),
     receive
         {'DOWN', Ref, process, Pid, Exit} -> answer(Exit)
@@ -60,7 +65,9 @@ run(#{deadline := Deadline} = Job) ->
         %% Not killed: once it runs again it sees its deadline and counts itself out.
         true = erlang:demonitor(Ref, [flush]),
         {error, deadline_exceeded}
-    end.
+    end;
+run(#{watch := Watch} = Job) ->
+    guarded(fun() -> perform(Watch, Job) end).
 
 %% @doc Starts the call; answer/1 reads the reason in the 'DOWN' message of its process.
 -spec start(job()) -> {pid(), reference()}.
@@ -70,7 +77,11 @@ start(Job) -> start(Job, fun(Value) -> Value end).
 -spec start(job(), fun((term()) -> term())) -> {pid(), reference()}.
 start(Job, Made) ->
     Caller = self(),
-    spawn_monitor(fun() -> exit({answer, guarded(fun() -> made(perform(Caller, Job), Made) end)}) end).
+    spawn_monitor(fun() -> exit({answer, guarded(fun() -> made(watched(Caller, Job), Made) end)}) end).
+
+watched(Caller, Job) ->
+    Ref = erlang:monitor(process, Caller),
+    perform(fun(Message) -> is_end(Message, Ref) end, Job).
 
 %% @doc The result of a process of a call; a crash of ours is an error. The VM's own report of one would
 %% have arguments in it, which are texts.
@@ -85,6 +96,9 @@ guarded(Fun) ->
 made({ok, Value, Node}, Made) -> {ok, Made(Value), Node};
 made({error, _} = Error, _) -> Error.
 
+is_end({'DOWN', Ref, process, _, _}, Ref) -> true;
+is_end(Message, _) -> Message =:= cancel.
+
 -spec answer(term()) -> result().
 answer({answer, Result}) -> Result;
 answer(Crash) -> {error, {internal, Crash}}.
@@ -97,10 +111,9 @@ cancel(Pid, Ref) ->
     Pid ! cancel,
     ok.
 
-perform(Caller, #{retries := Retries, args := Args} = Job) ->
-    Ref = erlang:monitor(process, Caller),
+perform(Watch, #{retries := Retries, args := Args} = Job) ->
     Bytes = erlang:external_size(Args),
-    attempt(#attempts{job = Job, caller = Ref, retries = Retries, bytes = Bytes}).
+    attempt(#attempts{job = Job, watch = Watch, retries = Retries, bytes = Bytes}).
 
 %% ---- Attempts ----
 
@@ -110,11 +123,10 @@ attempt(#attempts{job = #{deadline := Deadline}} = State) ->
         Left -> attempt(choose(State), Left, State)
     end.
 
-attempt(full, Left, #attempts{caller = Caller} = State) ->
-    receive
-        {'DOWN', Caller, process, _, _} -> {error, cancelled};
-        cancel -> {error, cancelled}
-    after min(Left, ?ROOM_POLL) -> attempt(State)
+attempt(full, Left, #attempts{watch = Watch} = State) ->
+    case ml_cluster_watch:wait(fun(_) -> none end, Watch, now_ms() + min(Left, ?ROOM_POLL)) of
+        gone -> {error, cancelled};
+        timeout -> attempt(State)
     end;
 attempt(none, _, #attempts{reasons = []}) ->
     {error, no_workers};
@@ -209,19 +221,21 @@ learned({ok, _}, Gauges, Took, Bytes) ->
 learned({error, _}, _, _, _) ->
     ok.
 
-await(Request, Node, #attempts{job = #{deadline := Deadline}, caller = Caller} = State) ->
-    receive
-        {'DOWN', Caller, process, _, _} ->
-            {error, cancelled};
-        cancel ->
-            {error, cancelled};
-        Message ->
-            case response(Message, Request, Node) of
-                none -> await(Request, Node, State);
-                Result -> Result
-            end
-    after max(0, Deadline - now_ms()) ->
-        {error, deadline_exceeded}
+await(Request, Node, #attempts{job = #{deadline := Deadline}, watch = Watch}) ->
+    Match = fun(Message) -> response(Message, Request, Node) end,
+    case ml_cluster_watch:wait(Match, Watch, Deadline) of
+        {got, Result} -> Result;
+        gone -> given_up(Request, cancelled);
+        timeout -> given_up(Request, deadline_exceeded)
+    end.
+
+%% The worker is told, and its answer is dropped should it come all the same.
+given_up(Request, Reason) ->
+    try
+        _ = erpc:receive_response(Request, 0),
+        {error, Reason}
+    catch
+        _:_ -> {error, Reason}
     end.
 
 response(Message, Request, Node) ->

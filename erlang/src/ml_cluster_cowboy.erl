@@ -65,7 +65,7 @@ admitted({respond, Response}, _, Req) ->
     reply(Response, unread(Req), Req);
 admitted({read, Bounds, Handle}, Head, Req) ->
     case body(Bounds, Req) of
-        {ok, Body} -> reply(Handle(Body), [], Req);
+        {ok, Body} -> reply(Handle(Body, none), [], Req);
         {error, Reason} -> refuse(Reason, Head, Req)
     end;
 admitted({stream, _}, Head, #{version := 'HTTP/1.0'} = Req) ->

@@ -30,10 +30,10 @@ run([Piece], Job, _) ->
         {ok, Other, Node} -> {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
         {error, _} = Error -> Error
     end;
-run(Pieces, #{wishes := Wishes} = Job, How) ->
+run(Pieces, #{wishes := Wishes, watch := Watch} = Job, How) ->
     Wary = Job#{wishes := Wishes#{fingerprint => true}},
     Run = fun(Caller) -> gather(Pieces, Wary, How#{caller => Caller, rounds => ?ROUNDS}) end,
-    unpacked(asked_for(maps:is_key(fingerprint, Wishes), in_process(Run))).
+    unpacked(asked_for(maps:is_key(fingerprint, Wishes), in_process(Run, Watch))).
 
 asked_for(false, {ok, Reply, Nodes}) -> {ok, maps:without([model_id, numerics], Reply), Nodes};
 asked_for(_, Result) -> Result.
@@ -47,16 +47,31 @@ unpacked({error, _} = Error) ->
 
 %% Several answers come as messages: they stay out of the caller's mailbox, and when the caller
 %% ends, all of its pieces do.
-in_process(Fun) ->
+in_process(Fun, Watch) ->
     Caller = self(),
     {Pid, Ref} = spawn_monitor(fun() ->
         Monitor = erlang:monitor(process, Caller),
         exit({answer, ml_cluster_call:guarded(fun() -> Fun(Monitor) end)})
     end),
+    answer(Pid, Ref, Watch).
+
+answer(Pid, Ref, none) ->
     receive
-        {'DOWN', Ref, process, Pid, {answer, Answer}} -> Answer;
-        {'DOWN', Ref, process, Pid, Crash} -> {error, {internal, Crash}}
+        {'DOWN', Ref, process, Pid, Exit} -> ml_cluster_call:answer(Exit)
+    end;
+answer(Pid, Ref, Watch) ->
+    Match = fun(Message) -> answer_in(Message, Ref) end,
+    case ml_cluster_watch:wait(Match, Watch, infinity) of
+        {got, Answer} ->
+            Answer;
+        gone ->
+            true = erlang:demonitor(Ref, [flush]),
+            Pid ! cancel,
+            {error, cancelled}
     end.
+
+answer_in({'DOWN', Ref, process, _, Exit}, Ref) -> ml_cluster_call:answer(Exit);
+answer_in(_, _) -> none.
 
 gather(Pieces, Job, Run) ->
     case collect(Pieces, Job, Run) of
@@ -92,6 +107,8 @@ packed(Other) -> Other.
 next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
     receive
         {'DOWN', Caller, process, _, _} ->
+            exit(caller_gone);
+        cancel ->
             exit(caller_gone);
         {'DOWN', Ref, process, _, Exit} ->
             {_, Piece} = maps:get(Ref, Running),

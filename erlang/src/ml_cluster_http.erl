@@ -21,6 +21,7 @@
     id := binary(),
     body := binary(),
     trace => binary(),
+    watch => ml_cluster_watch:watch() | none,
     _ => _
 }.
 -type response() :: #{
@@ -30,8 +31,11 @@
 }.
 -type admission() ::
     {respond, response()}
-    | {read, #{limit := pos_integer(), timeout := pos_integer()}, fun((binary()) -> response())}
+    | {read, bounds(), fun((binary(), ml_cluster_watch:watch() | none) -> response())}
     | {stream, fun((ml_cluster_http_adapter:conn()) -> ml_cluster_http_adapter:outcome())}.
+
+%% Bytes of the body, milliseconds to read it, milliseconds until it is answered.
+-type bounds() :: #{limit := pos_integer(), timeout := pos_integer(), answer := pos_integer()}.
 
 -type handler() ::
     fun((request()) -> response())
@@ -95,8 +99,11 @@ sized(Handler, Dialect, #{headers := Headers} = Request) ->
         #{<<"content-length">> := Length} when byte_size(Length) > 9 ->
             {respond, refused({too_large, <<"body">>, {at_least, 1000000000}, Limit}, Request)};
         _ ->
-            Handle = fun(Body) -> handle(Handler, Dialect, Request#{body => Body}) end,
-            {read, #{limit => Limit, timeout => Timeout}, Handle}
+            Handle = fun(Body, Watch) ->
+                handle(Handler, Dialect, Request#{body => Body, watch => Watch})
+            end,
+            Patience = ml_cluster_http_body:patience(Request),
+            {read, #{limit => Limit, timeout => Timeout, answer => Patience}, Handle}
     end.
 
 handle(Handler, Dialect, Request) ->

@@ -2,10 +2,11 @@
 %% thrown as `{http, Reason}' for {@link ml_cluster_http_error}.
 -module(ml_cluster_http_body).
 
--export([object/1, object/3, strings/2, model/1, options/1, json/2]).
+-export([object/1, object/3, strings/2, model/1, options/1, patience/1, json/2]).
 
 %% A day: what ml_cluster takes.
 -define(MAX_TIMEOUT, 86400000).
+-define(GRACE, 1000).
 
 %% @doc The body as a JSON object.
 -spec object(ml_cluster_http:request()) -> map().
@@ -49,9 +50,21 @@ model(#{<<"model">> := _}) -> throw({http, {bad_argument, <<"model">>, <<"expect
 model(_) -> <<"default">>.
 
 %% @doc Options of a call that come with every request: the time it has, and what the client calls
-%% it, for the worker's log.
+%% it, for the worker's log; and how its end is noticed.
 -spec options(ml_cluster_http:request()) -> map().
-options(Request) -> maps:merge(timeout(Request), maps:with([trace], Request)).
+options(Request) -> maps:merge(timeout(Request), maps:with([trace, watch], Request)).
+
+%% @doc How long a request may take to answer, in milliseconds: what its call has, and a little for
+%% the answer to be made.
+-spec patience(ml_cluster_http:head()) -> pos_integer().
+patience(Head) ->
+    try timeout(Head) of
+        #{timeout_ms := Milliseconds} -> Milliseconds + ?GRACE;
+        #{} -> ml_cluster_config:get(default_timeout_ms) + ?GRACE
+    catch
+        %% Refused when it is handled, in the dialect of its route.
+        throw:{http, _} -> ?GRACE
+    end.
 
 timeout(#{headers := #{<<"x-timeout-ms">> := Value}}) ->
     try binary_to_integer(Value) of

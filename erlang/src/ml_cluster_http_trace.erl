@@ -16,7 +16,8 @@ of_request(Headers) ->
         {Id, _} -> #{id => Id, trace => <<Id/binary, " ", Parent/binary>>}
     end.
 
-new() -> binary:encode_hex(rand:bytes(8)).
+%% 15 digits: of what a machine word holds.
+new() -> integer_to_binary(16#100000000000000 + rand:uniform(16#700000000000000) - 1, 16).
 
 sane(_, <<>>) ->
     none;

@@ -5,8 +5,8 @@
 %% deadline for a head as a whole, leaves a line that it can't read unanswered, and takes a length
 %% beside a transfer coding.
 %%
-%% Each connection is a process. A request is handled in a process of its own while the connection's
-%% watches the socket, so that a client that hangs up cancels its work.
+%% Each connection is a process, which handles small requests itself and others in a process of their
+%% own. Either way the socket is watched meanwhile: a client that hangs up cancels its work.
 -module(ml_cluster_mochiweb).
 -behaviour(ml_cluster_http_adapter).
 
@@ -17,8 +17,13 @@
 %% every connection, idle ones too, so it is large only while a large body comes in.
 -define(READ, 4096).
 -define(READ_LARGE, 65536).
-%% Room for a small request and its response without a collection.
+%% Room for a small request and its response without a collection. A connection gives it back when it
+%% has been idle for so long.
 -define(HANDLER_WORDS, 2000).
+-define(IDLE_WORDS, 233).
+-define(TIDY_MS, 1000).
+%% A request that has no more than so many times the time in which a silent worker is suspected.
+-define(SHORT, 2).
 %% How long what a client still sends is read after the answer that ends the connection: closing at
 %% once would take the answer back from it.
 -define(LINGER_MS, 1000).
@@ -33,6 +38,9 @@
     %% Between two requests.
     idle = false :: boolean()
 }).
+
+%% The process that handles a request apart.
+-record(handler, {pid :: pid(), ref :: reference(), deadline :: integer()}).
 
 %% A request whose body is a stream.
 -record(stream, {
@@ -101,7 +109,7 @@ connection(Socket, _) ->
 requests(#conn{limits = #{idle_timeout_ms := Idle, head_timeout_ms := Timeout}} = Conn) ->
     case Conn of
         #conn{buffer = <<>>} ->
-            Started = received(bytes(Conn#conn{idle = true}, now_ms() + Idle)),
+            Started = received(first_bytes(Conn#conn{idle = true}, Idle)),
             head(Started#conn{idle = false}, 0, now_ms() + Timeout);
         _ ->
             head(Conn, 0, now_ms() + Timeout)
@@ -109,6 +117,16 @@ requests(#conn{limits = #{idle_timeout_ms := Idle, head_timeout_ms := Timeout}} 
 
 received({ok, Conn}) -> Conn;
 received({error, _, Conn}) -> close(Conn).
+
+first_bytes(Conn, Idle) ->
+    case bytes(Conn, now_ms() + min(Idle, ?TIDY_MS)) of
+        {error, timeout, Waiting} when Idle > ?TIDY_MS ->
+            _ = process_flag(min_heap_size, ?IDLE_WORDS),
+            true = erlang:garbage_collect(),
+            bytes(Waiting, now_ms() + Idle - ?TIDY_MS);
+        Result ->
+            Result
+    end.
 
 %% More of what the client sends, added to the buffer.
 bytes(#conn{socket = Socket, armed = false} = Conn, Deadline) ->
@@ -160,7 +178,7 @@ admitted({respond, Response}, _, Started, Head, Conn) ->
     last(Response, Started, Head, Conn);
 admitted({read, Bounds, Handle}, Declared, Started, Head, Conn) ->
     case body(Bounds, Declared, Head, Conn) of
-        {ok, Body, Read} -> watched(fun() -> Handle(Body) end, Started, Head, Read);
+        {ok, Body, Read} -> handled(Handle, Body, Bounds, Started, Head, Read);
         {error, closed, Read} -> close(Read);
         {error, Reason, Read} -> refuse(Reason, Head, Read)
     end;
@@ -292,11 +310,36 @@ too_large(Missing, #conn{limits = #{body_bytes := Limit}} = Conn) ->
 
 %% ---- Handling, while the client is watched ----
 
-watched(Handle, Started, Head, Conn) ->
+%% A small request is handled here, with the client's messages in the same mailbox. One that takes
+%% memory gets a process that gives it back; so does one with so short a time that to be held up, until
+%% a worker that reads nothing is suspected, would be too long.
+handled(Handle, Body, #{answer := Patience} = Bounds, Started, Head, Conn) ->
+    case byte_size(Body) =< ?READ andalso Patience > ?SHORT * ml_cluster_config:get(suspect_after_ms) of
+        true -> here(Handle, Body, Started, Head, arm(Conn));
+        false -> apart(Handle, Body, Bounds, Started, Head, arm(Conn))
+    end.
+
+here(Handle, Body, Started, Head, #conn{socket = Socket} = Conn) ->
+    _ = process_flag(min_heap_size, ?HANDLER_WORDS),
+    Response = Handle(Body, fun(Message) -> is_hang_up(Message, Socket) end),
+    receive
+        {tcp_closed, Socket} -> close(Conn);
+        {tcp_error, Socket, _} -> close(Conn)
+    after 0 ->
+        respond(Response, Started, Head, Conn)
+    end.
+
+is_hang_up({tcp_closed, Socket}, Socket) -> true;
+is_hang_up({tcp_error, Socket, _}, Socket) -> true;
+is_hang_up(_, _) -> false.
+
+apart(Handle, Body, #{answer := Patience}, Started, Head, Conn) ->
+    Watch = fun(Message) -> Message =:= cancel end,
     {Pid, Ref} = spawn_opt(
-        fun() -> exit({response, Handle()}) end, [monitor, {min_heap_size, ?HANDLER_WORDS}]
+        fun() -> exit({response, Handle(Body, Watch)}) end,
+        [monitor, {min_heap_size, ?HANDLER_WORDS}]
     ),
-    await(Pid, Ref, Started, Head, arm(Conn)).
+    await(#handler{pid = Pid, ref = Ref, deadline = now_ms() + Patience}, Started, Head, Conn).
 
 %% Only so far: a client that sends on and on before it has its answer fills its own buffers.
 arm(#conn{armed = false, buffer = <<>>, socket = Socket} = Conn) ->
@@ -310,7 +353,8 @@ arm(#conn{armed = false, buffer = <<>>, socket = Socket} = Conn) ->
 arm(Conn) ->
     Conn.
 
-await(Pid, Ref, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) ->
+await(Handler, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) ->
+    #handler{pid = Pid, ref = Ref, deadline = Deadline} = Handler,
     receive
         {'DOWN', Ref, process, Pid, {response, Response}} ->
             respond(Response, Started, Head, Conn);
@@ -319,17 +363,22 @@ await(Pid, Ref, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) -
         {tcp, Socket, Early} ->
             %% The next request, sent before this one's answer.
             Kept = Conn#conn{buffer = <<Buffer/binary, Early/binary>>, armed = false},
-            await(Pid, Ref, Started, Head, Kept);
+            await(Handler, Started, Head, Kept);
         {tcp_closed, Socket} ->
             give_up(Pid, Conn);
         {tcp_error, Socket, _} ->
             give_up(Pid, Conn)
+    after max(0, Deadline - now_ms()) ->
+        %% It is held up by a node that takes nothing.
+        true = erlang:demonitor(Ref, [flush]),
+        Pid ! cancel,
+        respond(ml_cluster_http:refuse(deadline_exceeded, Head), Started, Head, Conn)
     end.
 
-%% The call in it sees its caller go, and cancels at the worker.
+%% The call in it ends there and in the worker.
 -spec give_up(pid(), #conn{}) -> no_return().
 give_up(Pid, Conn) ->
-    true = exit(Pid, kill),
+    Pid ! cancel,
     close(Conn).
 
 %% ---- Streams ----
