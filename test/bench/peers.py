@@ -15,6 +15,11 @@ PACKAGES = {
     "onnxruntime": ["onnxruntime==1.32.0", "onnx==1.23.2", "onnxscript==0.7.2", "sympy==1.14.0",
                     "tokenizers==0.23.3", "numpy==2.4.6"],
     "openvino": ["openvino==2026.4.1", "tokenizers==0.23.3", "numpy==2.4.6"],
+    "fastapi": ["fastapi==0.165.0", "uvicorn==0.54.0", "torch==2.11.0", "transformers==5.23.0",
+                "sentence-transformers==6.2.0", "numpy==2.4.6"],
+    "infinity": ["infinity-emb[server,torch]==0.0.78", "torch==2.11.0", "transformers==4.49.0",
+                 "sentence-transformers==3.4.1", "optimum==1.24.0", "click==8.1.8",
+                 "datasets==3.2.0", "pyarrow==18.1.0", "numpy==1.26.4"],
 }
 
 

@@ -40,15 +40,18 @@ def eventually(condition, seconds=60, what="what was expected"):
 
 
 class Cluster:
-    """A front and its workers. `environment` is Erlang text: further keys of ml_cluster."""
+    """A front and its workers. `environment` is Erlang text: further keys of ml_cluster;
+    `options` are those of the workers."""
 
-    def __init__(self, workers=1, environment="", names=None, port=None):
+    def __init__(self, workers=1, environment="", names=None, port=None,
+                 options=("--compute-threads", "1")):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ml_cluster_"))
         unique = f"{os.getpid()}_{secrets.token_hex(3)}"
         self.names = names or [f"worker{i + 1}_{unique}@127.0.0.1" for i in range(workers)]
         self.front_name = f"front_{unique}@127.0.0.1"
         self.port = port or free_port()
         self.environment = environment
+        self.options = options
         self.workers = {}
         self.front = None
         self.variables = os.environ | {"HOME": str(self.folder), "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -83,7 +86,7 @@ class Cluster:
         with open(self.folder / f"{name}.log", "ab") as log:
             self.workers[name] = subprocess.Popen(
                 [ROOT / "build" / "ml_worker", "--name", name, "--listen", "127.0.0.1",
-                 "--models-root", ROOT / "models", "--compute-threads", "1"],
+                 "--models-root", ROOT / "models", *self.options],
                 env=self.variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _start_front(self):
