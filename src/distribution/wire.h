@@ -27,12 +27,15 @@ inline void put_text(Bytes& out, std::string_view text) {
   out.insert(out.end(), text.begin(), text.end());
 }
 
-/// Appends to what will grow to `expected` bytes, perhaps. Room is made for no more than eight
-/// times what is there: pages that nobody has written to cost nothing, and few bytes are moved.
+/// Appends to what will grow to `expected` bytes, perhaps. A few bytes claim room for eight times
+/// as many, half a megabyte for all: pages that nobody has written to cost nothing, but to move
+/// tens of megabytes to a larger place would hold up every connection.
 inline void append_expecting(Bytes& out, ByteView bytes, std::size_t expected) {
   constexpr std::size_t kGrowth = 8;
+  constexpr std::size_t kMoved = 512 << 10;
   const std::size_t needed = out.size() + bytes.size();
-  if (needed > out.capacity()) out.reserve(std::max(needed, std::min(expected, kGrowth * needed)));
+  const std::size_t room = needed < kMoved ? std::min(expected, kGrowth * needed) : expected;
+  if (needed > out.capacity()) out.reserve(std::max(needed, room));
   put_bytes(out, bytes);
 }
 

@@ -89,5 +89,22 @@ TEST_CASE("memory follows what has arrived, not what a length under the cap clai
   CHECK(splitter.feed(input) == Event::need_more);
 }
 
+TEST_CASE("what grows to tens of megabytes is moved while it is small, and not again") {
+  constexpr std::size_t kExpected = std::size_t{50} << 20;
+  const Bytes piece(65536, 'x');
+  Bytes whole;
+  std::size_t moves = 0;
+  while (whole.size() < kExpected) {
+    const std::size_t capacity = whole.capacity();
+    const bool large = whole.size() >= (std::size_t{1} << 20);
+    append_expecting(whole, piece, kExpected);
+    if (large && whole.capacity() != capacity) ++moves;
+  }
+  CHECK(moves == 0);
+  Bytes few;
+  append_expecting(few, ByteView(piece).first(100), kExpected);
+  CHECK(few.capacity() <= 800);
+}
+
 }  // namespace
 }  // namespace ml_worker::distribution
