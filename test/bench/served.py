@@ -153,6 +153,7 @@ def milliseconds(text):
 
 
 def load(server, texts, clients, seconds):
+    """What wrk prints."""
     with tempfile.TemporaryDirectory(prefix="served_") as folder:
         done = subprocess.run(
             ["wrk", "-t2", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s",
@@ -160,6 +161,10 @@ def load(server, texts, clients, seconds):
             stdout=subprocess.PIPE, text=True, check=True).stdout
     if "Non-2xx" in done or "Socket errors" in done:
         raise RuntimeError(f"{server.name}: {done}")
+    return done
+
+
+def figures(done):
     return (float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1)),
             *(milliseconds(re.search(rf"{p}%\s+(\S+)", done).group(1)) for p in (50, 99)))
 
@@ -174,8 +179,9 @@ def measure(make, texts, reference, options):
         got = first_answer(server, texts[:CHECKED])
         reference.setdefault("vectors", got)
         smallest = min(cosine(a, b) for a, b in zip(reference["vectors"], got))
+        # Warm; a slow server may answer nothing in it, so it is not read.
         load(server, texts, options.clients, max(1, options.seconds // 4))
-        rate, p50, p99 = load(server, texts, options.clients, options.seconds)
+        rate, p50, p99 = figures(load(server, texts, options.clients, options.seconds))
         return {"name": server.name, "rate": rate, "p50": p50, "p99": p99,
                 "resident": resident(server), "cosine": smallest}
 
