@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
@@ -140,7 +141,7 @@ class Transformer::Impl {
   std::vector<float> forward(const PackedTokens& tokens) const {
     Pass pass{tokens.packing, {}, LocalMask(config_.window)};
     if (rotary_) pass.places = at::tensor(places_in_text(tokens.packing), at::kInt);
-    at::Tensor states = embedding_.apply(tokens).to(type_);
+    at::Tensor states = embedding_.apply(tokens).to(residual_type());
     for (std::size_t i = 0; i < layers_.size(); ++i) states = apply_layer(i, states, pass);
     return to_floats(final_norm_ ? final_norm_->apply(states) : states);
   }
@@ -157,13 +158,25 @@ class Transformer::Impl {
 
   std::int64_t head_size() const { return config_.hidden / config_.heads; }
 
+  /// Where norms come first nothing rescales the sum of all layers, and 16 bits would round it
+  /// again and again.
+  at::ScalarType residual_type() const {
+    return config_.architecture->norm_first ? at::kFloat : type_;
+  }
+
+  /// x + y·Wᵀ + b, in the type of x.
+  static at::Tensor add_to(const at::Tensor& x, const Linear& linear, const at::Tensor& y) {
+    return x.scalar_type() == y.scalar_type() ? linear.apply_add(y, x) : x + linear.apply(y);
+  }
+
   at::Tensor apply_layer(std::size_t index, const at::Tensor& x, Pass& pass) const {
     const Layer& layer = layers_[index];
     if (config_.architecture->norm_first) {
       const at::Tensor normed = layer.attention_norm ? layer.attention_norm->apply(x) : x;
       const at::Tensor attended =
-          layer.attention_output.apply_add(attend_layer(index, normed, pass), x);
-      return layer.down.apply_add(widen(layer, layer.output_norm.apply(attended)), attended);
+          add_to(x, layer.attention_output, attend_layer(index, normed.to(type_), pass));
+      const at::Tensor widened = widen(layer, layer.output_norm.apply(attended).to(type_));
+      return add_to(attended, layer.down, widened);
     }
     const at::Tensor attended = layer.attention_norm->apply(
         layer.attention_output.apply_add(attend_layer(index, x, pass), x));
