@@ -3,7 +3,7 @@
 -module(e2e).
 
 -export([root/0, start_distribution/1, stop_distribution/0]).
--export([start_worker/1, start_worker/2, start_worker_as/2, spawn_program/2, node_of/1, os_pid/1]).
+-export([start_worker/1, start_worker/2, start_worker_as/2, spawn_program/2, spawn_program/3, node_of/1, os_pid/1]).
 -export([signal/2, await_exit/1, await_exit/2, await_log/3, log/1, stop/1]).
 -export([start_peer/1, stop_peer/1, start_front/1, worker_state/2, await_state/3]).
 -export([reference/1, largest_difference/2, run/2, run/3]).
@@ -55,8 +55,12 @@ start_worker_as(Node, Arguments) ->
 
 %% @doc Starts build/ml_worker with these arguments and environment; does not wait.
 spawn_program(Arguments, Environment) ->
+    spawn_program(filename:join([root(), "build", "ml_worker"]), Arguments, Environment).
+
+%% @doc The same for another program.
+spawn_program(Program, Arguments, Environment) ->
     Self = self(),
-    Holder = spawn(fun() -> hold(Self, Arguments, Environment) end),
+    Holder = spawn(fun() -> hold(Self, Program, Arguments, Environment) end),
     receive
         {Holder, started} -> #{holder => Holder, node => undefined}
     after 10000 -> error(program_not_started)
@@ -99,10 +103,10 @@ partial_log(Holder) ->
     after 1000 -> unknown
     end.
 
-hold(Parent, Arguments, Environment) ->
+hold(Parent, Program, Arguments, Environment) ->
     process_flag(trap_exit, true),
     Port = open_port(
-        {spawn_executable, filename:join([root(), "build", "ml_worker"])},
+        {spawn_executable, os:find_executable(Program)},
         [{args, Arguments}, {env, Environment}, binary, stderr_to_stdout, exit_status]
     ),
     {os_pid, Pid} = erlang:port_info(Port, os_pid),

@@ -25,7 +25,16 @@ all() ->
         killed, killed_least_loaded, killed_consistent, stopped, cut, stalled, delayed, delayed_too_long,
         drained_by_signal, drained_by_operator, overloaded, poisoned_ends, poisoned_opens_the_breaker,
         a_split_call_repeats_only_what_is_missing, deadline_travels, a_caller_that_goes_cancels
-    ].
+    ] ++ where_namespaces_can_be_had([gone_without_a_word]).
+
+where_namespaces_can_be_had(Cases) ->
+    case net_namespace:is_available() of
+        true ->
+            Cases;
+        false ->
+            io:format(user, "NOT RUN: ~p, no network namespaces here~n", [Cases]),
+            []
+    end.
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_failover),
@@ -84,6 +93,15 @@ disturbed(Config, Condition) ->
         ok = tcp_proxy:set(Proxy, Condition),
         ok = gone_and_not_missed(Cluster),
         ok = tcp_proxy:set(Proxy, pass),
+        ok = back(Cluster)
+    end).
+
+%% Packets vanish: neither end is told anything.
+gone_without_a_word(Config) ->
+    while_called(Config, #{namespace => true}, fun(#{link := Link} = Cluster) ->
+        ok = net_namespace:set_link(Link, "down"),
+        ok = gone_and_not_missed(Cluster),
+        ok = net_namespace:set_link(Link, "up"),
         ok = back(Cluster)
     end).
 
@@ -280,12 +298,12 @@ while_called(Config, Options, Fun) ->
 
 with_cluster(Config, Options, Fun) ->
     with_programs(fun() ->
-        {Victim, Proxy} = start_victim(Options),
+        {Victim, Network} = start_victim(Options),
         Nodes = [e2e:node_of(Victim) | steady(Config)],
         {_, Front} = front(Nodes, Options),
         [ok = e2e:await_state(Front, Node, [up]) || Node <- Nodes],
-        Fun(#{front => Front, victim => Victim, proxy => Proxy,
-              strategy => maps:get(strategy, Options, round_robin)})
+        Fun(Network#{front => Front, victim => Victim,
+                     strategy => maps:get(strategy, Options, round_robin)})
     end).
 
 front(Nodes, Options) ->
@@ -302,10 +320,13 @@ start_victim(#{proxy := true}) ->
     Arguments = ["--no-epmd", "--port-range", integer_to_list(Port)],
     Worker = started(e2e:start_worker_as(Node, Arguments ++ worker_arguments())),
     [Name, _] = string:split(atom_to_list(Node), "@"),
-    {Worker, tcp_proxy:start(Name, Port)};
+    {Worker, #{proxy => tcp_proxy:start(Name, Port)}};
+start_victim(#{namespace := true}) ->
+    {Worker, Link} = net_namespace:start_worker(worker_arguments()),
+    {started(Worker), #{link => Link}};
 start_victim(Options) ->
     Arguments = worker_arguments() ++ maps:get(arguments, Options, []),
-    {started(e2e:start_worker(worker, Arguments)), none}.
+    {started(e2e:start_worker(worker, Arguments)), #{}}.
 
 %% What a case starts ends with it, whatever becomes of it.
 with_programs(Fun) ->
