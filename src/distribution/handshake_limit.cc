@@ -11,7 +11,7 @@ constexpr double kBurstSeconds = 10;
 
 }  // namespace
 
-std::string handshake_source(asio::ip::address address) {
+std::string handshake_source(const asio::ip::address& address) {
   if (address.is_v4()) return address.to_string();
   auto bytes = address.to_v6().to_bytes();
   if (address.to_v6().is_v4_mapped()) {

@@ -23,7 +23,7 @@ struct HandshakeLimits {
 
 /// Who shares a budget: an IPv4 address, or the 64 bits of an IPv6 network, whose owner has all the
 /// addresses in it.
-std::string handshake_source(asio::ip::address address);
+std::string handshake_source(const asio::ip::address& address);
 
 /// An allowance that refills evenly and holds ten seconds' worth.
 class TokenBucket {
