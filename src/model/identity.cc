@@ -52,8 +52,7 @@ class Sha256 {
 
 }  // namespace
 
-std::string model_identity(std::vector<NamedBytes> files,
-                           const std::function<void(std::size_t, std::size_t)>& progress) {
+std::string model_identity(std::vector<NamedBytes> files, const LoadProgress& progress) {
   std::sort(files.begin(), files.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
   std::size_t total = 0;

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "ml_worker/encoder.h"
 
 namespace ml_worker {
 
@@ -18,7 +19,6 @@ using NamedBytes = std::pair<std::string, std::span<const std::byte>>;
 /// the length of the name, the name, the length of the content, the content (lengths as 8 bytes,
 /// little-endian), so that no two sets of files give the same bytes. `progress`, unless empty, is
 /// told how many of all bytes have been read, again and again.
-std::string model_identity(std::vector<NamedBytes> files,
-                           const std::function<void(std::size_t, std::size_t)>& progress = {});
+std::string model_identity(std::vector<NamedBytes> files, const LoadProgress& progress = {});
 
 }  // namespace ml_worker

@@ -21,6 +21,8 @@ class Normalizer {
   /// True if a text may be cut between these two: the parts, normalised and split into words one
   /// by one, give what the whole gives.
   virtual bool is_boundary(char32_t before, char32_t after) const = 0;
+  /// True if this is the stage "Lowercase", or has it among its stages.
+  virtual bool has_lowercase() const { return false; }
 };
 
 class PreTokenizer {

@@ -56,7 +56,6 @@ JsonObject read_config(const fs::path& directory) {
 void apply_bert_class(const JsonObject& config, PipelineParts& parts) {
   const auto& [before, after] = parts.sequence_template;
   parts.normalizer = bert_normalizer_of(config);
-  parts.lowercases = false;
   if (before.size() == 1 && after.size() == 1) parts.pair_template = bert_pair(before[0], after[0]);
 }
 
@@ -178,7 +177,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_directory,
   const JsonObject config = read_config(model_directory);
   PipelineParts parts = read_parts(model_directory, config);
   add_configured_tokens(config, parts);
-  if (options.lower_case && !parts.lowercases) lower_case_first(parts);
+  if (options.lower_case && !parts.normalizer->has_lowercase()) lower_case_first(parts);
   if (parts.pair_template && !gives_token_types(config)) parts.pair_template->first_types.reset();
   return std::make_unique<PipelineTokenizer>(std::move(parts));
 }

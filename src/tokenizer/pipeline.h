@@ -14,7 +14,6 @@ namespace ml_worker {
 struct PipelineParts {
   std::vector<AddedToken> added_tokens;
   std::unique_ptr<Normalizer> normalizer;
-  bool lowercases = false;  ///< one of the normalizer's stages is "Lowercase" by name
   std::unique_ptr<PreTokenizer> pre_tokenizer;
   std::unique_ptr<SubwordModel> model;
   SequenceTemplate sequence_template;

@@ -151,14 +151,12 @@ void apply_roberta_class(const JsonObject& config, PipelineParts& parts) {
 void apply_xlm_roberta_class(const JsonObject& config, const JsonObject& tokenizer,
                              PipelineParts& parts) {
   parts.normalizer = make_charsmap_only(tokenizer);
-  parts.lowercases = false;
   parts.pre_tokenizer = metaspace_of(config);
   set_templates(config, "bos_token", "eos_token", parts);
 }
 
 void apply_mpnet_class(const JsonObject& config, PipelineParts& parts) {
   parts.normalizer = bert_normalizer_of(config);
-  parts.lowercases = false;
   parts.pre_tokenizer = std::make_unique<BertPreTokenizer>();
   set_templates(config, "cls_token", "sep_token", parts);
 }

@@ -1,6 +1,5 @@
 #include "tokenizer/stage_factory.h"
 
-#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -111,12 +110,6 @@ std::unique_ptr<Normalizer> make_normalizer(const JsonObject& tokenizer) {
     normalizers.push_back(make_normalizer_stage(stage));
   }
   return in_sequence(std::move(normalizers));
-}
-
-bool has_lowercase(const JsonObject& tokenizer) {
-  const auto stages = stages_of(tokenizer, "normalizer", "normalizers");
-  return std::any_of(stages.begin(), stages.end(),
-                     [](const JsonObject& stage) { return stage.text("type") == "Lowercase"; });
 }
 
 std::unique_ptr<Normalizer> make_charsmap_only(const JsonObject& tokenizer) {

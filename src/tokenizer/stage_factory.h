@@ -13,9 +13,6 @@ namespace ml_worker {
 /// The field `normalizer`; none leaves the text as it is.
 std::unique_ptr<Normalizer> make_normalizer(const JsonObject& tokenizer);
 
-/// True if one of its stages is "Lowercase".
-bool has_lowercase(const JsonObject& tokenizer);
-
 /// The field `pre_tokenizer`.
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const JsonObject& tokenizer);
 

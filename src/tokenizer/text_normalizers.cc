@@ -27,6 +27,11 @@ bool NormalizerSequence::is_boundary(char32_t before, char32_t after) const {
   });
 }
 
+bool NormalizerSequence::has_lowercase() const {
+  return std::any_of(normalizers_.begin(), normalizers_.end(),
+                     [](const auto& normalizer) { return normalizer->has_lowercase(); });
+}
+
 void LowercaseNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
   for (const char32_t c : text) unicode::append_lower(c, out);
 }

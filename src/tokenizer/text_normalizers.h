@@ -15,6 +15,7 @@ class NormalizerSequence : public Normalizer {
   explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> normalizers);
   void normalize(std::u32string_view text, std::u32string& out) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
+  bool has_lowercase() const override;
 
  private:
   std::vector<std::unique_ptr<Normalizer>> normalizers_;
@@ -25,6 +26,7 @@ class LowercaseNormalizer : public Normalizer {
  public:
   void normalize(std::u32string_view text, std::u32string& out) const override;
   bool is_boundary(char32_t /*before*/, char32_t /*after*/) const override { return true; }
+  bool has_lowercase() const override { return true; }
 };
 
 /// Takes white space from the ends.

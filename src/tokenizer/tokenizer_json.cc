@@ -176,7 +176,6 @@ PipelineParts parts_of_tokenizer_json(const JsonObject& tokenizer) {
   PipelineParts parts;
   parts.model = make_model(tokenizer.object("model"));
   parts.normalizer = make_normalizer(tokenizer);
-  parts.lowercases = has_lowercase(tokenizer);
   parts.pre_tokenizer = make_pre_tokenizer(tokenizer);
   check_stages(tokenizer);
   parts.added_tokens = read_added_tokens(tokenizer, *parts.model);

@@ -21,6 +21,7 @@ TEST_CASE("lower case is that of each code point") {
   CHECK(normalized(LowercaseNormalizer(), U"Abc \u00c4\u0130 \u03a3\u1e9e") ==
         U"abc \u00e4i\u0307 \u03c3\u00df");
   CHECK(LowercaseNormalizer().is_boundary('A', 'b'));
+  CHECK(LowercaseNormalizer().has_lowercase());
 }
 
 TEST_CASE("runs of two blanks and more are replaced") {
