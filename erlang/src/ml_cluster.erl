@@ -182,7 +182,7 @@ new_job(Function, Args, Opts) ->
             deadline => erlang:monotonic_time(millisecond) + Timeout,
             retries => ml_cluster_config:get(retries),
             strategy => ml_cluster_config:get(strategy),
-            key => erlang:phash2(erlang:unique_integer(), 1 bsl 32),
+            key => ml_cluster_pick:random(),
             budget => Budget,
             watch => Watch
         }}

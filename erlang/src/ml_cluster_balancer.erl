@@ -67,17 +67,10 @@ among(Nodes, Members) ->
 
 %% @doc The worker to ask: a remote one, else the local one, else `none'.
 -spec choose(question(), #snapshot{}) -> {ok, #member{}} | none.
-choose(#{prefer := none} = Question, Snapshot) ->
-    by_strategy(Question, Snapshot);
 choose(#{prefer := Node, tried := Tried} = Question, #snapshot{by_node = ByNode} = Snapshot) ->
-    case ByNode of
-        #{Node := Member} ->
-            case lists:member(Node, Tried) of
-                true -> by_strategy(Question, Snapshot);
-                false -> {ok, Member}
-            end;
-        #{} ->
-            by_strategy(Question, Snapshot)
+    case lists:member(Node, Tried) orelse maps:find(Node, ByNode) of
+        {ok, _} = Preferred -> Preferred;
+        _ -> by_strategy(Question, Snapshot)
     end.
 
 by_strategy(#{strategy := consistent} = Question, #snapshot{remote = Remote} = Snapshot) when

@@ -7,7 +7,7 @@
 %% that watches whether its answer is still wanted makes the call itself.
 -module(ml_cluster_call).
 
--export([start/1, start/2, answer/1, run/1, cancel/2, guarded/1]).
+-export([start/1, start/2, answer/1, run/1, guarded/1]).
 -export_type([job/0, result/0]).
 
 -include("ml_cluster.hrl").
@@ -69,7 +69,8 @@ run(#{watch := none, deadline := Deadline} = Job) ->
 run(#{watch := Watch} = Job) ->
     guarded(fun() -> perform(Watch, Job) end).
 
-%% @doc Starts the call; answer/1 reads the reason in the 'DOWN' message of its process.
+%% @doc Starts the call; answer/1 reads the reason in the 'DOWN' message of its process, and
+%% {@link ml_cluster_watch:cancel/2} ends it.
 -spec start(job()) -> {pid(), reference()}.
 start(Job) -> start(Job, fun(Value) -> Value end).
 
@@ -97,19 +98,11 @@ made({ok, Value, Node}, Made) -> {ok, Made(Value), Node};
 made({error, _} = Error, _) -> Error.
 
 is_end({'DOWN', Ref, process, _, _}, Ref) -> true;
-is_end(Message, _) -> Message =:= cancel.
+is_end(Message, _) -> ml_cluster_watch:is_cancel(Message).
 
 -spec answer(term()) -> result().
 answer({answer, Result}) -> Result;
 answer(Crash) -> {error, {internal, Crash}}.
-
-%% @doc Ends a call that start/1 began, its work in the worker included; no 'DOWN' message comes. It
-%% is not killed, for it must still count itself out.
--spec cancel(pid(), reference()) -> ok.
-cancel(Pid, Ref) ->
-    true = erlang:demonitor(Ref, [flush]),
-    Pid ! cancel,
-    ok.
 
 perform(Watch, #{retries := Retries, args := Args} = Job) ->
     Bytes = erlang:external_size(Args),

@@ -65,8 +65,7 @@ answer(Pid, Ref, Watch) ->
         {got, Answer} ->
             Answer;
         gone ->
-            true = erlang:demonitor(Ref, [flush]),
-            Pid ! cancel,
+            ok = ml_cluster_watch:cancel(Pid, Ref),
             {error, cancelled}
     end.
 
@@ -97,7 +96,7 @@ collect(Waiting, Job, Run, Running, Parts) ->
         {ok, Ref, Part} ->
             collect(Waiting, Job, Run, maps:remove(Ref, Running), [Part | Parts]);
         {error, _} = Error ->
-            ok = maps:foreach(fun(Ref, {Pid, _}) -> ml_cluster_call:cancel(Pid, Ref) end, Running),
+            ok = maps:foreach(fun(Ref, {Pid, _}) -> ml_cluster_watch:cancel(Pid, Ref) end, Running),
             Error
     end.
 

@@ -14,8 +14,9 @@
 %%     raises. With `none' for Watch, killing the process that runs it cancels the work down to the
 %%     worker, which is what to do when the client hangs up. With a {@link ml_cluster_watch:watch()}
 %%     the process is not to be killed; the adapter answers `deadline_exceeded' in its place when it
-%%     takes longer than `answer' milliseconds, or leaves that to a long deadline. What went wrong with the body (`{too_large, <<"body">>, Got, Limit}',
-%%     `slow_body', `{malformed, What}') becomes a response by {@link ml_cluster_http:refuse/2};</dd>
+%%     takes longer than `answer' milliseconds, or leaves that to a long deadline. What went wrong
+%%     with the body (`{too_large, <<"body">>, Got, Limit}', `slow_body', `{malformed, What}') becomes
+%%     a response by {@link ml_cluster_http:refuse/2};</dd>
 %%   <dt>`{stream, Run}'</dt><dd>calls `Run({Adapter, State})' in the process that gets the body's
 %%     messages; the callbacks below take over;</dd>
 %%   </dl></li>

@@ -2,7 +2,7 @@
 %% stopping anybody.
 -module(ml_cluster_metrics).
 
--export([init/0, count/1, count/2, get/1, ticket/0, tickets/0, is_due/2, attempts/1]).
+-export([init/0, count/1, count/2, get/1, ticket/0, tickets/0, is_due/2, attempts/1, outcomes/0]).
 -export([begun/0, ended/0, in_flight/0]).
 -export_type([counter/0]).
 
@@ -71,6 +71,10 @@ is_due(event_failure, Every) ->
     Last = atomics:get(Atomics, ?EVENT_FAILURE),
     Now - Last >= Every andalso
         atomics:compare_exchange(Atomics, ?EVENT_FAILURE, Last, Now) =:= ok.
+
+%% @doc The keys of attempts/1.
+-spec outcomes() -> [ml_cluster_failure:outcome()].
+outcomes() -> ?OUTCOMES.
 
 %% @doc How many attempts with a worker ended in each way.
 -spec attempts(node()) -> #{ml_cluster_failure:outcome() => non_neg_integer()}.

@@ -334,7 +334,7 @@ is_hang_up({tcp_error, Socket, _}, Socket) -> true;
 is_hang_up(_, _) -> false.
 
 apart(Handle, Body, #{answer := Patience}, Started, Head, Conn) ->
-    Watch = fun(Message) -> Message =:= cancel end,
+    Watch = fun ml_cluster_watch:is_cancel/1,
     {Pid, Ref} = spawn_opt(
         fun() -> exit({response, Handle(Body, Watch)}) end,
         [monitor, {min_heap_size, ?HANDLER_WORDS}]
@@ -365,20 +365,19 @@ await(Handler, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) ->
             Kept = Conn#conn{buffer = <<Buffer/binary, Early/binary>>, armed = false},
             await(Handler, Started, Head, Kept);
         {tcp_closed, Socket} ->
-            give_up(Pid, Conn);
+            give_up(Handler, Conn);
         {tcp_error, Socket, _} ->
-            give_up(Pid, Conn)
+            give_up(Handler, Conn)
     after max(0, Deadline - now_ms()) ->
         %% It is held up by a node that takes nothing.
-        true = erlang:demonitor(Ref, [flush]),
-        Pid ! cancel,
+        ok = ml_cluster_watch:cancel(Pid, Ref),
         respond(ml_cluster_http:refuse(deadline_exceeded, Head), Started, Head, Conn)
     end.
 
 %% The call in it ends there and in the worker.
--spec give_up(pid(), #conn{}) -> no_return().
-give_up(Pid, Conn) ->
-    Pid ! cancel,
+-spec give_up(#handler{}, #conn{}) -> no_return().
+give_up(#handler{pid = Pid, ref = Ref}, Conn) ->
+    ok = ml_cluster_watch:cancel(Pid, Ref),
     close(Conn).
 
 %% ---- Streams ----

@@ -1,7 +1,7 @@
 %% @doc The worker for a call: gathers what ml_cluster_balancer decides upon. No process is asked.
 -module(ml_cluster_pick).
 
--export([worker/3]).
+-export([worker/3, random/0]).
 
 -include("ml_cluster.hrl").
 
@@ -47,11 +47,15 @@ question(Tried, #{strategy := Strategy, key := Key} = Job) ->
 in_flight(consistent) -> ml_cluster_metrics:in_flight();
 in_flight(_) -> 0.
 
-%% Only a turn that is used is taken. A call's process lives for that call: a generator of random
-%% numbers would be seeded for each.
+%% Only a turn that is used is taken.
 draw(round_robin, none) -> ml_cluster_metrics:ticket();
 draw(consistent, _) -> 0;
-draw(_, _) -> erlang:phash2(erlang:unique_integer(), 1 bsl 32).
+draw(_, _) -> random().
+
+%% @doc A number of 32 bits. A call's process lives for that call: a generator of random numbers would
+%% be seeded for each.
+-spec random() -> non_neg_integer().
+random() -> erlang:phash2(erlang:unique_integer(), 1 bsl 32).
 
 cost_of(#member{gauges = Gauges}) -> ml_cluster_gauges:cost(Gauges).
 pace_of(#member{gauges = Gauges}) -> ml_cluster_gauges:pace(Gauges).

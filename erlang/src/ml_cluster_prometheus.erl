@@ -55,9 +55,8 @@ families() ->
          || W <- Workers
         ]),
         counter("ml_cluster_worker_attempts", "Attempts by worker and outcome.", [
-            {worker(W) ++ [{"outcome", atom_to_list(Outcome)}], Count}
-         || #{node := Node} = W <- Workers,
-            {Outcome, Count} <- maps:to_list(ml_cluster_metrics:attempts(Node))
+            {worker(W) ++ [{"outcome", atom_to_list(Outcome)}], maps:get(Outcome, W)}
+         || W <- Workers, Outcome <- ml_cluster_metrics:outcomes()
         ]),
         counter("ml_cluster_http_responses", "Responses by route and class.", responses()),
         histogram("ml_cluster_http_request_seconds", "Time to answer by route.", http_request),

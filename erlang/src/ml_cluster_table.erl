@@ -7,8 +7,7 @@
 -behaviour(gen_server).
 
 -export([new/0, start_link/0, put/1, forget/1, rows/0, row/1, is_known/1, count/0]).
--export([snapshot/0, up/1]).
--export([is_local/1]).
+-export([snapshot/0, up/1, is_local/1]).
 -export([set_process/2, process/1]).
 -export([ban/1, unban/1, is_banned/1]).
 -export([init/1, handle_call/3, handle_cast/2, terminate/2]).
@@ -69,13 +68,7 @@ row(Node) ->
     end.
 
 -spec is_known(node()) -> boolean().
-is_known(Node) ->
-    try
-        ets:member(?MODULE, {worker, Node})
-    catch
-        %% The application is stopped.
-        error:badarg -> false
-    end.
+is_known(Node) -> has({worker, Node}).
 
 %% @doc What the balancer chooses from.
 -spec snapshot() -> #snapshot{}.
@@ -88,11 +81,13 @@ up(local) -> [Node || #member{node = Node} <- tuple_to_list((snapshot())#snapsho
 
 %% @doc Is this the local worker, whatever its state? It may have gone right after it answered.
 -spec is_local(node()) -> boolean().
-is_local(Node) ->
+is_local(Node) -> has({local, Node}).
+
+has(Key) ->
     try
-        ets:member(?MODULE, {local, Node})
+        ets:member(?MODULE, Key)
     catch
-        %% The application has stopped under a call that was still running.
+        %% The application has stopped, perhaps under a call that was still running.
         error:badarg -> false
     end.
 

@@ -2,7 +2,7 @@
 %% client hang up. What is not waited for is put back into the mailbox, in its order.
 -module(ml_cluster_watch).
 
--export([wait/3]).
+-export([wait/3, cancel/2, is_cancel/1]).
 -export_type([watch/0]).
 
 %% Does this message say that nobody waits for the answer any more?
@@ -34,3 +34,14 @@ other(false, Match, Watch, Deadline, Kept) -> wait(Match, Watch, Deadline, Kept)
 ended(Result, Kept) ->
     lists:foreach(fun(Message) -> self() ! Message end, lists:reverse(Kept)),
     Result.
+
+%% @doc Ends what a monitored process does for us, its work in a worker included; no 'DOWN' message
+%% comes. It is not killed, for it must still count itself out: {@link is_cancel/1} tells it.
+-spec cancel(pid(), reference()) -> ok.
+cancel(Pid, Ref) ->
+    true = erlang:demonitor(Ref, [flush]),
+    Pid ! cancel,
+    ok.
+
+-spec is_cancel(term()) -> boolean().
+is_cancel(Message) -> Message =:= cancel.
