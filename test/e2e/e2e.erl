@@ -3,7 +3,8 @@
 -module(e2e).
 
 -export([root/0, start_distribution/1, stop_distribution/0]).
--export([start_worker/1, start_worker/2, start_worker_as/2, spawn_program/2, spawn_program/3, node_of/1, os_pid/1]).
+-export([start_worker/1, start_worker/2, start_worker_as/2, as_worker/2, node_of/1, os_pid/1]).
+-export([spawn_program/2, spawn_program/3]).
 -export([signal/2, await_exit/1, await_exit/2, await_log/3, log/1, stop/1]).
 -export([start_peer/1, stop_peer/1, start_front/1, worker_state/2, await_state/3]).
 -export([reference/1, largest_difference/2, run/2, run/3]).
@@ -46,12 +47,15 @@ start_worker(Name, Arguments) ->
 
 %% @doc As start_worker/2, under a name that was used before.
 start_worker_as(Node, Arguments) ->
-    Program = spawn_program(
-        ["--name", atom_to_list(Node), "--listen", "127.0.0.1", "--stop-with-stdin" | Arguments],
-        [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}]
-    ),
+    {Options, Environment} = as_worker(Node, "127.0.0.1"),
+    Program = spawn_program(Options ++ Arguments, Environment),
     ok = await_log(Program, <<"ready">>, ?READY_TIMEOUT),
     Program#{node := Node}.
+
+%% @doc What makes the program a worker of our cluster: arguments and environment.
+as_worker(Node, Address) ->
+    {["--name", atom_to_list(Node), "--listen", Address, "--stop-with-stdin"],
+     [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}]}.
 
 %% @doc Starts build/ml_worker with these arguments and environment; does not wait.
 spawn_program(Arguments, Environment) ->

@@ -71,8 +71,7 @@ killed(Config, Strategy) ->
     while_called(Config, #{strategy => Strategy}, fun(#{victim := Victim} = Cluster) ->
         _ = e2e:signal(Victim, "KILL"),
         ok = gone_and_not_missed(Cluster),
-        Again = started(e2e:start_worker_as(e2e:node_of(Victim), worker_arguments())),
-        ok = back(Cluster#{victim := Again})
+        ok = back_after_a_restart(Cluster, [])
     end).
 
 stopped(Config) ->
@@ -121,8 +120,7 @@ drained_by_signal(Config) ->
         %% Nothing that it had begun was lost.
         ?assertMatch(#{failed := 0}, seen(Cluster)),
         ok = gone_and_not_missed(Cluster),
-        Again = started(e2e:start_worker_as(e2e:node_of(Victim), worker_arguments())),
-        ok = back(Cluster#{victim := Again})
+        ok = back_after_a_restart(Cluster, [])
     end).
 
 drained_by_operator(Config) ->
@@ -156,8 +154,7 @@ poisoned_ends(Config) ->
         {70, _} = e2e:await_exit(Victim, 60000),
         ok = gone_and_not_missed(Cluster),
         ok = heal(Root, Weights),
-        Again = started(e2e:start_worker_as(e2e:node_of(Victim), worker_arguments() ++ on_a_copy(Root, "1"))),
-        ok = back(Cluster#{victim := Again})
+        ok = back_after_a_restart(Cluster, on_a_copy(Root, "1"))
     end).
 
 %% The worker stays and fails; the front takes it out, and a probe brings it back once it is well.
@@ -359,6 +356,11 @@ gone_and_not_missed(#{front := Front} = Cluster) ->
 back(#{front := Front} = Cluster) ->
     ok = e2e:await_state(Front, victim(Cluster), [up]),
     answers(Cluster).
+
+%% The same when it has ended: it is started again under its name.
+back_after_a_restart(Cluster, Arguments) ->
+    Again = started(e2e:start_worker_as(victim(Cluster), worker_arguments() ++ Arguments)),
+    back(Cluster#{victim := Again}).
 
 answers(Cluster) ->
     #{answered := Before} = seen(Cluster),

@@ -105,16 +105,21 @@ encode(Config, Texts) ->
 %% reply's end, behind what was with the kernel by then.
 a_reply_holds_up_no_ping(Config) ->
     Socket = connected(node_of(Config)),
-    ok = gen_tcp:send(Socket, dist_wire:whole(dist_wire:spawn_control(make_ref()),
-        [make_ref(), ml_worker, encode, [lists:duplicate(14000, <<"again">>), default]])),
-    {message, {31, _, _, 2, _}, _} = dist_wire:next(Socket, 20000),
-    {fragment, Sequence, Count} = dist_wire:next(Socket, 60000),
+    {Sequence, Count} = begun_reply(Socket),
     ?assert(Count > 700),
     ok = gen_tcp:send(Socket, ping()),
     Before = fragments_until_pong(Socket, Sequence, 1),
     ct:log("the pong came after ~b of ~b fragments", [Before, Count]),
     ?assert(Before < Count),
     gen_tcp:close(Socket).
+
+%% A large reply of which the first fragment is here: its sequence, and how many there will be.
+begun_reply(Socket) ->
+    ok = gen_tcp:send(Socket, dist_wire:whole(dist_wire:spawn_control(make_ref()),
+        [make_ref(), ml_worker, encode, [lists:duplicate(14000, <<"again">>), default]])),
+    {message, {31, _, _, 2, _}, _} = dist_wire:next(Socket, 20000),
+    {fragment, Sequence, Count} = dist_wire:next(Socket, 60000),
+    {Sequence, Count}.
 
 fragments_until_pong(Socket, Sequence, Count) ->
     case dist_wire:next(Socket, 20000) of
@@ -126,10 +131,7 @@ fragments_until_pong(Socket, Sequence, Count) ->
 %% comes before the reply's end.
 a_reply_holds_up_no_call(Config) ->
     Socket = connected(node_of(Config)),
-    ok = gen_tcp:send(Socket, dist_wire:whole(dist_wire:spawn_control(make_ref()),
-        [make_ref(), ml_worker, encode, [lists:duplicate(14000, <<"again">>), default]])),
-    {message, {31, _, _, 2, _}, _} = dist_wire:next(Socket, 20000),
-    {fragment, Sequence, _} = dist_wire:next(Socket, 60000),
+    {Sequence, _} = begun_reply(Socket),
     #{queue := #{texts := Before}} = rpc:call(node_of(Config), ml_worker, info, []),
     ok = gen_tcp:send(Socket, one_text_call(small)),
     ok = e2e:eventually(fun() ->

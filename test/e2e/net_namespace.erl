@@ -21,11 +21,12 @@ start_worker(Arguments) ->
     Address = Network ++ "2",
     Node = list_to_atom(e2e:unique(worker) ++ "@" ++ Address),
     Worker = filename:join([e2e:root(), "build", "ml_worker"]),
+    {Options, Environment} = e2e:as_worker(Node, Address),
     Program = e2e:spawn_program(
         "unshare",
-        ["--net", "--pid", "--fork", "--kill-child", "sh", "-c", inside(Inside, Address), "sh", Worker,
-         "--name", atom_to_list(Node), "--listen", Address, "--stop-with-stdin" | Arguments],
-        [{"ML_WORKER_COOKIE", atom_to_list(erlang:get_cookie())}, {"ERL_EPMD_ADDRESS", Address}]
+        ["--net", "--pid", "--fork", "--kill-child", "sh", "-c", inside(Inside, Address), "sh", Worker]
+            ++ Options ++ Arguments,
+        [{"ERL_EPMD_ADDRESS", Address} | Environment]
     ),
     ok = e2e:await_log(Program, <<"in its namespace">>, 10000),
     ok = ip(["link add ", Outside, " type veth peer name ", Inside, " netns ",
