@@ -61,10 +61,10 @@ def through_rpc(lines):
              f"{line['p50_us'] / 1000:.1f}", f"{line['p99_us'] / 1000:.1f}"]
             for line in lines if "calls" in line]
     seen = {line["what"]: line for line in lines if "rss" in line}
-    started = (f"Start to first answer {seen['start']['first_answer_ms']} ms; resident "
-               f"{seen['start']['rss'] / 2**20:.0f} MiB then, "
-               f"{seen['load']['rss'] / 2**20:.0f} MiB after load.\n\n")
-    return started + table(["series", "count", "texts a call", "calls", "texts/s", "p50 ms", "p99 ms"], rows)
+    resident = (f"Resident {seen['start']['rss'] / 2**20:.0f} MiB at the first answer, "
+                f"{seen['load']['rss'] / 2**20:.0f} MiB after load.\n\n")
+    head = ["series", "count", "texts a call", "calls", "texts/s", "p50 ms", "p99 ms"]
+    return resident + table(head, rows)
 
 
 def callers(in_process):
