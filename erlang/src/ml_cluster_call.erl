@@ -127,7 +127,7 @@ attempt(none, _, #attempts{reasons = Reasons}) ->
     {error, ml_cluster_failure:final(Reasons)};
 attempt({ok, Member}, Left, #attempts{job = Job} = State) ->
     case arguments(Job, Left, Member) of
-        {ok, Args} -> judge(ask(Member, Args, State), Member, State);
+        {ok, Args} -> ask(Member, Args, State);
         {error, Reason} -> judge({error, Reason}, Member, State)
     end.
 
@@ -192,9 +192,16 @@ is_named(Key, Named) ->
 with_options(Args, Opts) when map_size(Opts) =:= 0 -> Args;
 with_options(Args, Opts) -> Args ++ [Opts].
 
-ask(#member{node = Node, gauges = Gauges}, Args, #attempts{job = Job, bytes = Bytes} = State) ->
+ask(#member{gauges = Gauges} = Member, Args, #attempts{bytes = Bytes} = State) ->
+    #attempts{job = #{budget := Budget}} = State,
+    case ml_cluster_gauges:begun(Gauges, Bytes, Budget) of
+        true -> judge(asked(Member, Args, State), Member, State);
+        %% Other calls have taken the room since it was picked.
+        false -> attempt(State)
+    end.
+
+asked(#member{node = Node, gauges = Gauges}, Args, #attempts{job = Job, bytes = Bytes} = State) ->
     #{function := Function} = Job,
-    ok = ml_cluster_gauges:begun(Gauges, Bytes),
     ok = ml_cluster_metrics:begun(),
     Sent = erlang:monotonic_time(),
     try await(erpc:send_request(Node, ml_worker, Function, Args), Node, State) of

@@ -2,7 +2,7 @@
 %% machine, read by whoever chooses, without a process in between.
 -module(ml_cluster_gauges).
 
--export([new/0, begun/2, ended/2, in_flight/1, has_room/3]).
+-export([new/0, begun/3, ended/2, in_flight/1, has_room/3]).
 -export([set_load/2, load/1, learn/3, pace/1, cost/1]).
 -export([failed/1, worked/1, reset_failures/1]).
 -export_type([gauges/0]).
@@ -29,11 +29,18 @@ new() -> atomics:new(?GAUGES, [{signed, true}]).
 
 %% ---- In flight ----
 
-%% @doc A call of so many bytes is on its way to the worker.
--spec begun(gauges(), non_neg_integer()) -> ok.
-begun(Gauges, Bytes) ->
-    ok = atomics:add(Gauges, ?IN_FLIGHT, 1),
-    atomics:add(Gauges, ?BYTES, Bytes).
+%% @doc Counts a call of so many bytes as on its way to the worker, if the budget has room for it. Room
+%% is seen and taken in one step: of calls that have all seen it by has_room/3 some come too late.
+-spec begun(gauges(), non_neg_integer(), pos_integer()) -> boolean().
+begun(Gauges, Bytes, Budget) ->
+    case fits(atomics:add_get(Gauges, ?BYTES, Bytes), Bytes, Budget) of
+        true ->
+            ok = atomics:add(Gauges, ?IN_FLIGHT, 1),
+            true;
+        false ->
+            ok = atomics:sub(Gauges, ?BYTES, Bytes),
+            false
+    end.
 
 %% @doc It is no more, however it ended.
 -spec ended(gauges(), non_neg_integer()) -> ok.
@@ -47,11 +54,9 @@ in_flight(Gauges) -> atomics:get(Gauges, ?IN_FLIGHT).
 
 %% @doc May so many bytes more be sent? A call that is larger than the budget may go alone.
 -spec has_room(gauges(), non_neg_integer(), pos_integer()) -> boolean().
-has_room(Gauges, Bytes, Budget) ->
-    case atomics:get(Gauges, ?BYTES) of
-        0 -> true;
-        InFlight -> InFlight + Bytes =< Budget
-    end.
+has_room(Gauges, Bytes, Budget) -> fits(atomics:get(Gauges, ?BYTES) + Bytes, Bytes, Budget).
+
+fits(Total, Bytes, Budget) -> Total =< Budget orelse Total =:= Bytes.
 
 %% ---- Load and pace ----
 

@@ -1,14 +1,16 @@
 -module(ml_cluster_gauges_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--import(ml_cluster_gauges, [new/0, begun/2, ended/2, cost/1, pace/1, learn/3, has_room/3]).
+-define(BUDGET, 1 bsl 20).
+
+-import(ml_cluster_gauges, [new/0, begun/3, ended/2, cost/1, pace/1, learn/3, has_room/3]).
 
 what_is_in_flight_costs_its_time_test() ->
     Gauges = new(),
     ?assertEqual(0, cost(Gauges)),
-    ok = begun(Gauges, 10),
+    true = begun(Gauges, 10, ?BUDGET),
     ?assertEqual({1, pace(Gauges)}, {ml_cluster_gauges:in_flight(Gauges), cost(Gauges)}),
-    ok = begun(Gauges, 10 * 1024),
+    true = begun(Gauges, 10 * 1024, ?BUDGET),
     ?assertEqual(12 * pace(Gauges), cost(Gauges)),
     ok = ended(Gauges, 10 * 1024),
     ok = ended(Gauges, 10),
@@ -19,7 +21,7 @@ what_the_worker_reports_costs_too_test() ->
     Gauges = new(),
     ok = ml_cluster_gauges:set_load(Gauges, 0.5),
     ?assertEqual({500000000, 0.5}, {cost(Gauges), ml_cluster_gauges:load(Gauges)}),
-    ok = begun(Gauges, 0),
+    true = begun(Gauges, 0, ?BUDGET),
     ?assertEqual(500000000 + pace(Gauges), cost(Gauges)).
 
 nonsense_is_bounded_test() ->
@@ -46,9 +48,20 @@ the_pace_follows_the_answers_test() ->
 a_budget_leaves_room_or_not_test() ->
     Gauges = new(),
     ?assert(has_room(Gauges, 5000, 1000)),
-    ok = begun(Gauges, 600),
+    true = begun(Gauges, 600, 1000),
     ?assert(has_room(Gauges, 400, 1000)),
     ?assertNot(has_room(Gauges, 401, 1000)).
+
+%% Three calls that were all picked before one of them began.
+room_is_taken_in_one_step_test() ->
+    Gauges = new(),
+    ?assertEqual([true, true, true], [has_room(Gauges, 400, 1000) || _ <- [1, 2, 3]]),
+    ?assertEqual([true, true, false], [begun(Gauges, 400, 1000) || _ <- [1, 2, 3]]),
+    ?assertEqual(2, ml_cluster_gauges:in_flight(Gauges)),
+    ?assert(has_room(Gauges, 200, 1000)),
+    [ok = ended(Gauges, 400) || _ <- [1, 2]],
+    ?assert(begun(Gauges, 5000, 1000)),
+    ?assertNot(begun(Gauges, 1, 1000)).
 
 failures_in_a_row_test() ->
     Gauges = new(),

@@ -48,7 +48,7 @@ a_worker_without_room_is_passed_over() ->
     A = up(a@h, remote),
     _ = up(b@h, remote),
     ?assertEqual([a@h, b@h], picked([])),
-    ok = ml_cluster_gauges:begun(A, 500),
+    true = ml_cluster_gauges:begun(A, 500, 1000),
     ?assertEqual([b@h], picked([])),
     %% Also one that a piece was meant for.
     ?assertEqual(b@h, pick([], #{prefer => a@h})),
@@ -56,7 +56,7 @@ a_worker_without_room_is_passed_over() ->
     ?assertEqual(a@h, pick([], #{prefer => a@h})).
 
 where_none_has_room_the_call_waits() ->
-    [ok = ml_cluster_gauges:begun(up(Node, remote), 500) || Node <- [a@h, b@h]],
+    [true = ml_cluster_gauges:begun(up(Node, remote), 500, 1000) || Node <- [a@h, b@h]],
     ?assertEqual([full], picked([])),
     ?assertEqual([full], picked([a@h])),
     ?assertEqual([none], picked([a@h, b@h])).
@@ -64,7 +64,7 @@ where_none_has_room_the_call_waits() ->
 the_local_worker_takes_no_overflow() ->
     A = up(a@h, remote),
     _ = up(local@h, local),
-    ok = ml_cluster_gauges:begun(A, 500),
+    true = ml_cluster_gauges:begun(A, 500, 1000),
     ?assertEqual([full], picked([])),
     ?assertEqual([local@h], picked([a@h])).
 

@@ -42,7 +42,7 @@ up(I) ->
 load({Gauges, Calls}) ->
     lists:foreach(
         fun(_) ->
-            ok = ml_cluster_gauges:begun(Gauges, 100),
+            true = ml_cluster_gauges:begun(Gauges, 100, 1 bsl 20),
             ok = ml_cluster_metrics:begun()
         end,
         lists:seq(1, Calls)
