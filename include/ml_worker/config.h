@@ -49,6 +49,8 @@ struct Config {
   std::size_t max_text_bytes = std::size_t{1} << 20;
   std::size_t max_texts = 100000;
   std::size_t max_call_bytes = std::size_t{64} << 20;
+  std::size_t max_pending_calls = 20000;
+  std::size_t max_pending_bytes = std::size_t{512} << 20;
   std::chrono::seconds tick_interval{15};
   std::chrono::seconds peer_timeout{60};
   std::chrono::seconds handshake_timeout{7};
@@ -60,6 +62,7 @@ struct Config {
   std::size_t max_calls = 100000;
   std::size_t max_message_bytes = std::size_t{128} << 20;
   std::size_t max_reassembly_bytes = std::size_t{256} << 20;
+  std::size_t max_reassembly_messages = 4096;
   std::size_t max_unsent_bytes = std::size_t{512} << 20;
   bool start_epmd = true;
   bool use_epmd = true;

@@ -224,7 +224,7 @@ struct ServiceOptions {
   std::size_t cache_bytes = std::size_t{256} << 20;
   int tokenizer_threads = 1;
   std::size_t pending_calls = 20000;  ///< calls admitted and not answered; more is `overloaded`
-  std::size_t pending_bytes = std::size_t{512} << 20;  ///< their texts
+  std::size_t pending_bytes = std::size_t{512} << 20;  ///< of their messages
   /// Alias to model name; `default` is always there.
   std::map<std::string, std::string> aliases;
   std::shared_ptr<ModelSource> source;  ///< none: nothing is loaded later
@@ -246,6 +246,12 @@ struct SelfCheckOptions {
   std::function<void(const std::string& what)> on_unhealthy;
 };
 
+/// What a call came with, in bytes.
+struct CallSize {
+  std::size_t message;    ///< held until the answer
+  std::size_t arguments;  ///< of the message: what is to be decoded and tokenized
+};
+
 class Service {
  public:
   /// `models`: at least one; the first is the default unless an alias says otherwise.
@@ -257,17 +263,17 @@ class Service {
   const RequestLimits& limits() const;
 
   /// Queues the making of a request and its execution on the service's own threads. `make` turns
-  /// what arrived into a Request (decoding must not cost the caller's thread); `bytes` is the size
-  /// of what arrived. Never blocks; refusals reach the sink too (possibly before this returns).
+  /// what arrived into a Request (decoding must not cost the caller's thread). Never blocks;
+  /// refusals reach the sink too (possibly before this returns).
   /// The sink is not called with any lock held, nor by the device's thread.
-  std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, std::size_t bytes,
+  std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, CallSize size,
                                    std::shared_ptr<ReplySink> sink);
 
   /// The same, done when this returns, on the caller's thread: for a request that only asks for
   /// numbers which are there (get_load, info, models, metrics), and costs less than waking a
   /// thread.
-  std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make,
-                                        std::size_t bytes, std::shared_ptr<ReplySink> sink);
+  std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make, CallSize size,
+                                        std::shared_ptr<ReplySink> sink);
 
   /// Has the device checked again and again, and soon after something failed on it. Once.
   void start_checking(SelfCheckOptions options);

@@ -110,6 +110,8 @@ void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
   add_limit("--max-message-bytes", config.max_message_bytes, "Longest message of a peer");
   add_limit("--max-reassembly-bytes", config.max_reassembly_bytes,
             "Most bytes of messages that a peer has sent in part, per connection");
+  add_limit("--max-reassembly-messages", config.max_reassembly_messages,
+            "Most messages that a peer has sent in part, per connection");
   add_limit("--max-unsent-bytes", config.max_unsent_bytes,
             "Most bytes that may wait to be sent, per connection");
 }
@@ -175,6 +177,14 @@ void add_limit_options(CLI::App& app, Config& config) {
       ->check(positive)
       ->capture_default_str();
   app.add_option("--max-call-bytes", config.max_call_bytes, "Most bytes of a call's texts")
+      ->check(positive)
+      ->capture_default_str();
+  app.add_option("--max-pending-calls", config.max_pending_calls,
+                 "Calls that may be admitted and unanswered; more are refused as overloaded")
+      ->check(positive)
+      ->capture_default_str();
+  app.add_option("--max-pending-bytes", config.max_pending_bytes,
+                 "Bytes of those calls' messages; more are refused as overloaded")
       ->check(positive)
       ->capture_default_str();
 }

@@ -21,8 +21,23 @@ std::optional<ControlMessage> parse_ignored(Reader&, const Operation& operation)
   return Ignored{operation.name};
 }
 
+/// A pid or a reference as it came: a few hundred bytes. What is kept of a message must be one, for
+/// any other term may be as long as the message is, and the table of calls has room for many.
+bool read_as(TermType type, Reader& in, ByteView& bytes) {
+  if (in.type() != type) return false;
+  bytes = in.read_raw();
+  return true;
+}
+
+bool read_pid(Reader& in, ByteView& pid) { return read_as(TermType::pid, in, pid); }
+
+bool read_reference(Reader& in, ByteView& reference) {
+  return read_as(TermType::reference, in, reference);
+}
+
 std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation&) {
-  RegSend message{in.read_raw(), ""};
+  RegSend message;
+  if (!read_pid(in, message.from)) return std::nullopt;
   in.read_raw();  // was the cookie once
   const auto name = in.read_atom();
   if (!name) return std::nullopt;
@@ -32,11 +47,11 @@ std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation&) {
 
 std::optional<ControlMessage> parse_monitor(Reader& in, const Operation&) {
   Monitor message;
-  message.from = in.read_raw();
+  if (!read_pid(in, message.from)) return std::nullopt;
   const ScannedTerm target = in.read_term();
   message.target = target.bytes();
   if (const auto name = Reader(target).read_atom()) message.target_name = *name;
-  message.reference = in.read_raw();
+  if (!read_reference(in, message.reference)) return std::nullopt;
   return message;
 }
 
@@ -50,7 +65,7 @@ std::optional<ControlMessage> parse_demonitor(Reader& in, const Operation&) {
 
 std::optional<ControlMessage> parse_link(Reader& in, const Operation&) {
   Link message;
-  message.from = in.read_raw();
+  if (!read_pid(in, message.from)) return std::nullopt;
   message.to = in.read_raw();
   return message;
 }
@@ -104,8 +119,8 @@ bool read_options(ScannedTerm options, SpawnRequest& message) {
 
 std::optional<ControlMessage> parse_spawn_request(Reader& in, const Operation&) {
   SpawnRequest message;
-  message.request_id = in.read_raw();
-  message.from = in.read_raw();
+  if (!read_reference(in, message.request_id)) return std::nullopt;
+  if (!read_pid(in, message.from)) return std::nullopt;
   in.read_raw();  // the group leader: we print nothing
   if (in.read_tuple() != std::size_t{3}) return std::nullopt;
   auto module = in.read_atom();

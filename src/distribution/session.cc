@@ -174,7 +174,7 @@ void Session::on(const RegSend& message, const Payload& payload) {
   if (!term) return on_unreadable_request(message, payload);
   Reader in(*term);
   if (in.read_tuple() != std::size_t{3} || in.read_atom() != "$gen_call") return;
-  if (in.read_tuple() != std::size_t{2}) return;
+  if (in.read_tuple() != std::size_t{2} || in.type() != TermType::pid) return;
   const ByteView from = in.read_raw();
   const ScannedTerm tag = in.read_term();
   const ScannedTerm request = in.read_term();
@@ -192,7 +192,7 @@ void Session::on_unreadable_request(const RegSend& message, const Payload& paylo
   const auto from = scan_bare(rest);
   if (message.to_name != "rex" || !from) return;
   Reader in(*from);
-  if (in.read_tuple() != std::size_t{2}) return;
+  if (in.read_tuple() != std::size_t{2} || in.type() != TermType::pid) return;
   Call call;
   call.style = Call::Style::rex;
   call.from = copy(in.read_raw());

@@ -4,12 +4,12 @@
 
 namespace ml_worker {
 
-Admission::Ticket::Ticket(std::shared_ptr<Admission> admission, std::size_t bytes, bool after_close)
+Admission::Ticket::Ticket(std::shared_ptr<Admission> admission, CallSize size, bool after_close)
     : admission_(std::move(admission)),
-      bytes_(bytes),
-      untokenized_bytes_(bytes),
+      bytes_(size.message),
+      untokenized_bytes_(size.arguments),
       after_close_(after_close) {
-  admission_->untokenized_bytes_ += bytes;
+  admission_->untokenized_bytes_ += size.arguments;
 }
 
 Admission::Ticket::~Ticket() {
@@ -21,16 +21,16 @@ void Admission::Ticket::tokenized() {
   admission_->untokenized_bytes_ -= untokenized_bytes_.exchange(0);
 }
 
-std::shared_ptr<Admission::Ticket> Admission::admit(std::size_t bytes) {
+std::shared_ptr<Admission::Ticket> Admission::admit(CallSize size) {
   bool after_close = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!has_room(bytes)) return nullptr;
+    if (!has_room(size.message)) return nullptr;
     after_close = closed_;
     ++(after_close ? after_close_ : before_close_);
-    bytes_ += bytes;
+    bytes_ += size.message;
   }
-  return std::make_shared<Ticket>(shared_from_this(), bytes, after_close);
+  return std::make_shared<Ticket>(shared_from_this(), size, after_close);
 }
 
 bool Admission::has_room(std::size_t bytes) const {

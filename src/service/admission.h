@@ -1,4 +1,4 @@
-// Who may come in: a bound on calls and on the bytes of their texts, and the door that drain()
+// Who may come in: a bound on calls and on the bytes of their messages, and the door that drain()
 // closes.
 #pragma once
 
@@ -10,6 +10,8 @@
 #include <memory>
 #include <mutex>
 
+#include "ml_worker/service.h"
+
 namespace ml_worker {
 
 class Admission : public std::enable_shared_from_this<Admission> {
@@ -20,7 +22,7 @@ class Admission : public std::enable_shared_from_this<Admission> {
   /// An admitted call's place; given back when the last holder drops it.
   class Ticket {
    public:
-    Ticket(std::shared_ptr<Admission> admission, std::size_t bytes, bool after_close);
+    Ticket(std::shared_ptr<Admission> admission, CallSize size, bool after_close);
     ~Ticket();
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
@@ -38,7 +40,7 @@ class Admission : public std::enable_shared_from_this<Admission> {
   };
 
   /// None when full. An empty house takes a call of any size.
-  std::shared_ptr<Ticket> admit(std::size_t bytes);
+  std::shared_ptr<Ticket> admit(CallSize size);
   bool full() const;
 
   /// Later tickets are marked `after_close`: they may ask, but bring no work.

@@ -36,21 +36,21 @@ class Service::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, std::size_t bytes,
+  std::shared_ptr<CallHandle> call(std::function<Result<Request>()> make, CallSize size,
                                    std::shared_ptr<ReplySink> sink) {
-    const TicketPtr ticket = core_.admission->admit(bytes);
+    const TicketPtr ticket = core_.admission->admit(size);
     const auto call = open_call(ticket, std::move(sink));
     if (!ticket) return call;
     const auto lane =
-        bytes <= kSmallCallBytes ? CallThreads::Lane::small : CallThreads::Lane::large;
+        size.arguments <= kSmallCallBytes ? CallThreads::Lane::small : CallThreads::Lane::large;
     core_.threads.post(lane,
                        [this, call, ticket, make = std::move(make)] { run(call, ticket, make); });
     return call;
   }
 
-  std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make,
-                                        std::size_t bytes, std::shared_ptr<ReplySink> sink) {
-    const TicketPtr ticket = core_.admission->admit(bytes);
+  std::shared_ptr<CallHandle> call_here(const std::function<Result<Request>()>& make, CallSize size,
+                                        std::shared_ptr<ReplySink> sink) {
+    const TicketPtr ticket = core_.admission->admit(size);
     const auto call = open_call(ticket, std::move(sink));
     if (ticket) run(call, ticket, make);
     return call;
@@ -92,14 +92,14 @@ Service::~Service() = default;
 
 const RequestLimits& Service::limits() const { return impl_->core().options.limits; }
 
-std::shared_ptr<CallHandle> Service::call(std::function<Result<Request>()> make, std::size_t bytes,
+std::shared_ptr<CallHandle> Service::call(std::function<Result<Request>()> make, CallSize size,
                                           std::shared_ptr<ReplySink> sink) {
-  return impl_->call(std::move(make), bytes, std::move(sink));
+  return impl_->call(std::move(make), size, std::move(sink));
 }
 
 std::shared_ptr<CallHandle> Service::call_here(const std::function<Result<Request>()>& make,
-                                               std::size_t bytes, std::shared_ptr<ReplySink> sink) {
-  return impl_->call_here(make, bytes, std::move(sink));
+                                               CallSize size, std::shared_ptr<ReplySink> sink) {
+  return impl_->call_here(make, size, std::move(sink));
 }
 
 bool Service::drain(std::chrono::milliseconds timeout) { return impl_->drain(timeout); }

@@ -30,7 +30,7 @@ RemoteReply to_remote(const RemoteCall& call, terms::CallReply reply) {
 }  // namespace
 
 distribution::CancelCall RpcEndpoint::call(RemoteCall call, distribution::CallReplier reply) {
-  const auto bytes = call.arguments.bytes().size();
+  const CallSize size{call.frame->size(), call.arguments.bytes().size()};
   const auto shared = std::make_shared<const RemoteCall>(std::move(call));
   auto sink = terms::make_reply_sink([shared, reply = std::move(reply)](terms::CallReply answer) {
     reply(to_remote(*shared, std::move(answer)));
@@ -38,9 +38,8 @@ distribution::CancelCall RpcEndpoint::call(RemoteCall call, distribution::CallRe
   auto make = [shared, this] {
     return terms::parse_request(shared->function, shared->arguments, service_.limits());
   };
-  auto handle = only_asks(shared->function)
-                    ? service_.call_here(make, bytes, std::move(sink))
-                    : service_.call(std::move(make), bytes, std::move(sink));
+  auto handle = only_asks(shared->function) ? service_.call_here(make, size, std::move(sink))
+                                            : service_.call(std::move(make), size, std::move(sink));
   return [handle = std::move(handle)] { handle->cancel(); };
 }
 

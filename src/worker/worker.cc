@@ -28,6 +28,8 @@ ServiceOptions service_options_of(const Config& config, std::shared_ptr<ModelSet
   options.batching.batch_tokens = config.batch_tokens;
   options.batching.queue_tokens = config.queue_tokens;
   options.cache_bytes = config.cache_bytes;
+  options.pending_calls = config.max_pending_calls;
+  options.pending_bytes = config.max_pending_bytes;
   options.tokenizer_threads =
       config.tokenizer_threads > 0 ? config.tokenizer_threads : half_the_cores();
   options.aliases = model_aliases(config);
@@ -72,6 +74,7 @@ distribution::NodeOptions node_options_of(const Config& config, std::string cook
   options.max_calls = config.max_calls;
   options.max_message_bytes = config.max_message_bytes;
   options.max_reassembly_bytes = config.max_reassembly_bytes;
+  options.max_reassembly_messages = config.max_reassembly_messages;
   options.max_unsent_bytes = config.max_unsent_bytes;
   options.start_epmd = config.start_epmd;
   options.use_epmd = config.use_epmd;

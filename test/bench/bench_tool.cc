@@ -68,7 +68,7 @@ VectorsReply encode(Service& service, const Texts& texts) {
     request.options.usage = true;
     return Request(std::move(request));
   };
-  const auto handle = service.call(make, 1, answer);
+  const auto handle = service.call(make, {1, 1}, answer);
   return answer->wait();
 }
 

@@ -78,7 +78,7 @@ double through_the_service() {
           request.model = "default";
           return Request(std::move(request));
         },
-        1, sink);
+        {1, 1}, sink);
     sink->done.get_future().wait();
   };
   round();  // fills the cache

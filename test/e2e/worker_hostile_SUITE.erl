@@ -23,7 +23,7 @@ cases() ->
         a_flood_of_half_open_connections, too_many_handshakes, taken_names, bytes_that_drip,
         frame_cut_at_every_byte, handshake_cut_at_every_byte, reset_in_mid_frame, huge_lengths,
         garbage_after_the_handshake, unreadable_control, atom_cache_misuse, nesting_bomb,
-        unknown_operations, unreadable_payload, huge_terms, compressed_bomb,
+        unknown_operations, unreadable_payload, huge_terms, compressed_bomb, fat_messages,
         fragments_never_finished, random_bytes, a_reader_that_never_reads,
         a_flood_of_processes, ten_thousand_calls_at_once, five_hundred_clients_at_once,
         descriptors_above_1024, a_stopped_peer
@@ -287,6 +287,31 @@ compressed_bomb(Config) ->
     [?assertMatch({_, {bad_argument, args, _}}, refusal(Socket)) || _ <- lists:seq(1, 20)],
     ?assert(resident_kilobytes(worker(Config)) - Before < 90000),
     dist_wire:close(Socket).
+
+%% Small calls in messages of a megabyte: what is held until the answer counts, not what is asked.
+fat_messages(Config) ->
+    Worker = start_worker(Config, ["--max-pending-bytes", "20000000"]),
+    Socket = connected(Config, Worker, #{}, none),
+    [Texts, Model] = dist_core:long_work(),
+    %% A forward pass keeps its memory: not what is measured here.
+    ok = dist_wire:send(Socket, dist_wire:spawn_request(self(), make_ref(), ml_worker, encode,
+                                                        [lists:sublist(Texts, 500), Model])),
+    {message, _, {_, return, _}} = await_operation(Socket, 28),
+    Before = resident_kilobytes(Worker),
+    ok = dist_wire:send(Socket, dist_wire:spawn_request(self(), make_ref(), ml_worker, encode, [Texts, Model])),
+    Fat = binary:copy(<<"x">>, ?MEGABYTE),
+    [ok = dist_wire:send(Socket, dist_wire:frame(
+        {29, make_ref(), self(), self(), {erpc, execute_call, 4}, [monitor, {fat, Fat}]},
+        [make_ref(), ml_worker, encode, [[integer_to_binary(N)], Model]])) || N <- lists:seq(1, 200)],
+    check_genuine(Config, Worker),
+    Growth = resident_kilobytes(Worker) - Before,
+    Answers = [element(3, await_operation(Socket, 28)) || _ <- lists:seq(0, 200)],
+    ct:log("200 MB of messages made it grow by ~b kB", [Growth]),
+    ?assert(Growth < 100000),
+    Refused = [Ms || {_, error, {overloaded, Ms}, _} <- Answers],
+    ?assert(length(Refused) > 150 andalso length(Refused) < 200),
+    dist_wire:close(Socket),
+    ok = e2e:stop(Worker).
 
 %% Far more than may be put together at once, and no message ever ends.
 fragments_never_finished(Config) ->

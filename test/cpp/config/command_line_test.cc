@@ -129,6 +129,12 @@ TEST_CASE("what bounds a connection is an option each") {
                              "70000",
                              "--max-reassembly-bytes",
                              "80000",
+                             "--max-reassembly-messages",
+                             "13",
+                             "--max-pending-calls",
+                             "14",
+                             "--max-pending-bytes",
+                             "15000",
                              "--max-unsent-bytes",
                              "90000"})
                           .config;
@@ -143,6 +149,9 @@ TEST_CASE("what bounds a connection is an option each") {
   CHECK(config.max_calls == 6);
   CHECK(config.max_message_bytes == 70000);
   CHECK(config.max_reassembly_bytes == 80000);
+  CHECK(config.max_reassembly_messages == 13);
+  CHECK(config.max_pending_calls == 14);
+  CHECK(config.max_pending_bytes == 15000);
   CHECK(config.max_unsent_bytes == 90000);
   CHECK_THAT(refusal({"--name", "a@b.c", "--peer-timeout", "0"}), Contains("--peer-timeout"));
   CHECK_THAT(refusal({"--name", "a@b.c", "--max-calls", "0"}), Contains("--max-calls"));

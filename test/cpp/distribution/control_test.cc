@@ -160,6 +160,21 @@ TEST_CASE("whatever is not a control message is unknown") {
   }
 }
 
+TEST_CASE("where a pid or a reference belongs, nothing else is taken: what is kept stays small") {
+  const Bytes other = atom("x");
+  const Bytes mfa = tuple({atom("erpc"), atom("execute_call"), integer(4)});
+  for (const Bytes& term : {
+           tuple({integer(29), other, kFrom, kFrom, mfa, list({})}),
+           tuple({integer(29), kRef, other, kFrom, mfa, list({})}),
+           tuple({integer(19), other, kTo, kRef}),
+           tuple({integer(19), kFrom, kTo, other}),
+           tuple({integer(1), other, kTo}),
+           tuple({integer(6), other, atom(""), atom("rex")}),
+       }) {
+    CHECK(std::holds_alternative<Unknown>(Parsed(term).message));
+  }
+}
+
 Bytes wire(const OutMessage& message) { return test::wire(message); }
 
 TEST_CASE("what is sent has the layout of the protocol") {

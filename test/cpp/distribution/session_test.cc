@@ -319,6 +319,20 @@ TEST_CASE("rex calls, with their errors, and unknown modules") {
   CHECK(f.take() == std::vector<Bytes>{message(tuple({kRequest, badrpc(atom("undef"), stack)}))});
 }
 
+TEST_CASE("who asks net_kernel or rex and is no process is not answered") {
+  Fixture f;
+  const Bytes nobody = tuple(
+      {atom("$gen_call"), tuple({atom("x"), kRequest}), tuple({atom("is_auth"), atom("t@host")})});
+  for (const char* name : {"net_kernel", "rex"}) {
+    CHECK(f.receive(frame_body(tuple({integer(6), kCaller, atom(""), atom(name)}), nobody)) ==
+          Session::Verdict::keep);
+    const Bytes cut(nobody.begin(), nobody.end() - 3);
+    f.receive(frame_body(tuple({integer(6), kCaller, atom(""), atom(name)}), cut));
+  }
+  CHECK(f.take().empty());
+  CHECK(f.session->calls() == 0);
+}
+
 TEST_CASE("a rex caller that gives up cancels its call") {
   Fixture f;
   f.receive(rex_call("ml_worker", alias_tag(kRequest)));

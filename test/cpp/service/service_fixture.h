@@ -116,7 +116,7 @@ class ServiceFixture {
   Pending call(Request request, std::size_t bytes = 100) {
     auto sink = std::make_shared<CollectingSink>();
     auto make = [request = std::move(request)]() -> Result<Request> { return request; };
-    return {service().call(std::move(make), bytes, sink), sink};
+    return {service().call(std::move(make), {bytes, bytes}, sink), sink};
   }
   Pending start(Texts texts, EncodeOptions options = {}, std::string model = "default") {
     return call(EncodeRequest{std::move(texts), std::move(model), options});

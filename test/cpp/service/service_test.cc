@@ -64,7 +64,7 @@ TEST_CASE("a request that cannot be made is answered with its error, and the nex
   ServiceFixture f;
   const auto ask = [&f](std::function<Result<Request>()> make) {
     const auto sink = std::make_shared<CollectingSink>();
-    f.service().call(std::move(make), 10, sink);
+    f.service().call(std::move(make), {10, 10}, sink);
     return sink->wait();
   };
   CHECK(ask([] { return errors::undef(); }).error == errors::undef());
@@ -80,7 +80,7 @@ TEST_CASE("a sink that throws is given the failure and costs nobody else anythin
   };
   ServiceFixture f;
   const auto sink = std::make_shared<Throwing>();
-  f.service().call([] { return Request(EncodeRequest{{"a"}, "default", {}}); }, 10, sink);
+  f.service().call([] { return Request(EncodeRequest{{"a"}, "default", {}}); }, {10, 10}, sink);
   CHECK(sink->wait().error->kind == ErrorKind::model_failed);
   CHECK(f.encode({"a"}).vectors);
 }
@@ -111,6 +111,19 @@ TEST_CASE("more bytes than may be pending are refused, but an empty worker takes
   f.encoder->open();
   ServiceFixture::wait_until([&] { return number(at(f.calls(), "pending")) == 0; });
   CHECK(f.call(EncodeRequest{{"b"}, "default", {}}, 900).wait().vectors);
+}
+
+TEST_CASE("what stands in a message beside the arguments counts too, but is no work") {
+  ServiceOptions options;
+  options.pending_bytes = 1000;
+  ServiceFixture f(options);
+  f.encoder->close();
+  const auto encode = [] { return Request(EncodeRequest{{"a"}, "default", {}}); };
+  const auto sink = std::make_shared<CollectingSink>();
+  const auto fat = f.service().call(encode, {5000, 5}, sink);
+  CHECK(f.call(EncodeRequest{{"b"}, "default", {}}, 1).wait().error->kind == ErrorKind::overloaded);
+  f.encoder->open();
+  CHECK(sink->wait().vectors);
 }
 
 TEST_CASE("a cancelled call gives its place back at once") {
@@ -161,7 +174,7 @@ TEST_CASE("probes are answered while a bulk call is being tokenized") {
         release.get_future().wait();
         return errors::undef();
       },
-      1 << 20, sink);
+      {1 << 20, 1 << 20}, sink);
   CHECK(f.ask(InfoRequest{}).value);
   CHECK(f.encode({"a"}).vectors);
   const double load = std::get<double>(f.ask(GetLoadRequest{}).value->storage());

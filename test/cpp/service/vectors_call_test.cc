@@ -150,7 +150,7 @@ TEST_CASE("an entry that came after the call is used and not counted") {
         const std::lock_guard lock(gate);
         return Request(EncodeRequest{{"held"}, "default", {}});
       },
-      10, sink);
+      {10, 10}, sink);
   f.encoder->open();
   holder.wait();
   gate.unlock();
