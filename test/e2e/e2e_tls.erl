@@ -5,7 +5,8 @@
 -export([make_pki/1, issue/3, issue/4, options/2, worker_options/2, client_options/1, eval/3]).
 -export([node_arguments/3, protocol_arguments/2]).
 
--define(HOSTS, "IP:127.0.0.1,DNS:127.0.0.1,IP:::1,DNS:::1").
+-define(HOSTS, "IP:127.0.0.1,DNS:127.0.0.1,IP:::1,DNS:::1,IP:127.0.0.2,DNS:127.0.0.2,IP:127.0.0.3,"
+        "DNS:127.0.0.3,DNS:localhost").
 
 %% @doc In Folder: ca, other_ca, and certificates node (ours), wrong_host, expired, stranger (of
 %% other_ca), each with NAME.pem and NAME.key.

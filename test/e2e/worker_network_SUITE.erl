@@ -10,12 +10,16 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() ->
     [
         ipv6_peer, ipv6_peer_is_joined, ipv6_and_ipv4_at_once, ipv6_tls, short_name_is_dialled,
-        short_name_is_joined, port_range, port_range_used_up, without_epmd, without_epmd_joins
+        short_name_is_joined, short_name_tls, port_range, port_range_used_up, without_epmd,
+        without_epmd_joins, without_epmd_tls, without_epmd_tls_joins, without_epmd_ipv6,
+        without_epmd_ipv6_tls, without_epmd_ipv6_tls_joins
     ].
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_network),
-    Config.
+    Folder = filename:join(proplists:get_value(priv_dir, Config), "pki"),
+    ok = e2e_tls:make_pki(Folder),
+    [{folder, Folder} | Config].
 
 end_per_suite(_) -> e2e:stop_distribution().
 
@@ -70,14 +74,18 @@ ipv6_and_ipv4_at_once(_) ->
     ok = e2e:stop(Worker).
 
 ipv6_tls(Config) ->
-    Folder = filename:join(proplists:get_value(priv_dir, Config), "pki"),
-    ok = e2e_tls:make_pki(Folder),
     Name = e2e:unique(worker) ++ "@::1",
-    Worker = start(["--name"], Name, ["--listen", "::1" | e2e_tls:worker_options(Folder, node)]),
-    Options = e2e_tls:options(Folder, #{certificate => node}),
-    Arguments = e2e_tls:node_arguments(e2e:unique(six) ++ "@::1", "inet6_tls", Options),
-    ?assertEqual({pong, true}, e2e_tls:eval(none, Arguments, called(Name))),
+    Worker = start(["--name"], Name, ["--listen", "::1" | worker_tls(Config)]),
+    ?assertEqual({pong, true}, from_node(node_tls(Config, "inet6_tls") ++ ["-name", e2e:unique(six) ++ "@::1"],
+                                         called(Name))),
     ok = e2e:stop(Worker).
+
+worker_tls(Config) -> e2e_tls:worker_options(proplists:get_value(folder, Config), node).
+
+%% What makes a node speak Protocol, one with TLS.
+node_tls(Config, Protocol) ->
+    Folder = proplists:get_value(folder, Config),
+    e2e_tls:protocol_arguments(Protocol, e2e_tls:options(Folder, #{certificate => node})).
 
 short_name_is_dialled(_) ->
     Name = e2e:unique(worker) ++ "@localhost",
@@ -85,6 +93,13 @@ short_name_is_dialled(_) ->
     ?assertEqual({pong, true}, from_node(["-sname", e2e:unique(short) ++ "@localhost"], called(Name))),
     %% Nodes with long names and nodes with short ones do not meet; the worker says so at start.
     ?assertEqual(ok, e2e:await_log(Worker, <<"-sname">>, 1000)),
+    ok = e2e:stop(Worker).
+
+short_name_tls(Config) ->
+    Name = e2e:unique(worker) ++ "@localhost",
+    Worker = start(["--sname"], Name, ["--listen", "127.0.0.1" | worker_tls(Config)]),
+    ?assertEqual({pong, true}, from_node(node_tls(Config, "inet_tls") ++ ["-sname", e2e:unique(short) ++ "@localhost"],
+                                         called(Name))),
     ok = e2e:stop(Worker).
 
 short_name_is_joined(_) ->
@@ -135,24 +150,54 @@ port_range_used_up(_) ->
     [ok = gen_tcp:close(Socket) || Socket <- Held].
 
 %% All nodes of a cluster without epmd listen at one port, each on an address of its own.
-without_epmd(_) ->
+without_epmd(_) -> dialled_without_epmd([], []).
+without_epmd_joins(_) -> joins_without_epmd([], []).
+without_epmd_tls(Config) -> dialled_without_epmd(worker_tls(Config), node_tls(Config, "inet_tls")).
+without_epmd_tls_joins(Config) -> joins_without_epmd(worker_tls(Config), node_tls(Config, "inet_tls")).
+
+dialled_without_epmd(WorkerWords, NodeWords) ->
     Port = integer_to_list(e2e:free_port()),
     Name = e2e:unique(worker) ++ "@127.0.0.2",
-    Worker = start(["--name"], Name, ["--listen", "127.0.0.2", "--no-epmd", "--port-range", Port]),
+    Worker = start(["--name"], Name, ["--listen", "127.0.0.2", "--no-epmd", "--port-range", Port | WorkerWords]),
     [Alive, _] = string:split(Name, "@"),
     ?assertEqual(noport, erl_epmd:port_please(Alive, "127.0.0.1")),
-    ?assertEqual({pong, true}, from_node(no_epmd_words(e2e:unique(front) ++ "@127.0.0.3", Port), called(Name))),
+    ?assertEqual({pong, true}, from_node(NodeWords ++ no_epmd_words(e2e:unique(front) ++ "@127.0.0.3", Port),
+                                         called(Name))),
     ok = e2e:stop(Worker).
 
-without_epmd_joins(_) ->
+joins_without_epmd(WorkerWords, NodeWords) ->
     Port = integer_to_list(e2e:free_port()),
     Front = e2e:unique(front) ++ "@127.0.0.3",
     Name = e2e:unique(worker) ++ "@127.0.0.2",
     Worker = start(["--name"], Name, ["--listen", "127.0.0.2", "--no-epmd", "--port-range", Port,
-                                      "--join-port", Port, "--join", Front]),
-    ?assertEqual({ok, true}, from_node(no_epmd_words(Front, Port), joined(Name))),
+                                      "--join-port", Port, "--join", Front | WorkerWords]),
+    ?assertEqual({ok, true}, from_node(NodeWords ++ no_epmd_words(Front, Port), joined(Name))),
     ok = e2e:stop(Worker).
 
 no_epmd_words(Name, Port) ->
     ["-name", Name, "-start_epmd", "false", "-erl_epmd_port", Port,
      "-kernel", "inet_dist_use_interface", "{127,0,0,3}"].
+
+%% Of IPv6 there is one address of this machine itself: of two nodes that share it only one can have
+%% the port that all know, and the other one dials.
+without_epmd_ipv6(_) -> dialled_without_epmd_ipv6([], ["-proto_dist", "inet6_tcp"]).
+without_epmd_ipv6_tls(Config) -> dialled_without_epmd_ipv6(worker_tls(Config), node_tls(Config, "inet6_tls")).
+
+dialled_without_epmd_ipv6(WorkerWords, NodeWords) ->
+    Port = integer_to_list(e2e:free_port()),
+    Name = e2e:unique(worker) ++ "@::1",
+    Worker = start(["--name"], Name, ["--listen", "::1", "--no-epmd", "--port-range", Port | WorkerWords]),
+    Words = ["-name", e2e:unique(six) ++ "@::1", "-start_epmd", "false", "-erl_epmd_port", Port,
+             "-dist_listen", "false"],
+    ?assertEqual({pong, true}, from_node(NodeWords ++ Words, called(Name))),
+    ok = e2e:stop(Worker).
+
+without_epmd_ipv6_tls_joins(Config) ->
+    [Port, Ours] = [integer_to_list(e2e:free_port()) || _ <- [front, worker]],
+    Front = e2e:unique(front) ++ "@::1",
+    Name = e2e:unique(worker) ++ "@::1",
+    Worker = start(["--name"], Name, ["--listen", "::1", "--no-epmd", "--port-range", Ours, "--join-port", Port,
+                                      "--join", Front | worker_tls(Config)]),
+    Words = ["-name", Front, "-start_epmd", "false", "-erl_epmd_port", Port],
+    ?assertEqual({ok, true}, from_node(node_tls(Config, "inet6_tls") ++ Words, joined(Name))),
+    ok = e2e:stop(Worker).
