@@ -8,14 +8,16 @@
 -define(PATIENCE, 20000).
 
 cases() ->
-    [ping, ping_again_and_again, hidden_node, monitor_node, rpc_call, rpc_errors, rpc_async,
-     rpc_multicall, rpc_cast, rpc_block_call, rpc_timeout, erpc_call, erpc_errors, erpc_timeout,
-     erpc_requests, erpc_multicall, erpc_multicall_timeout, erpc_cast, spawn_4, spawn_monitor_4,
-     spawn_link_4, spawn_request_replies, spawn_monitor_tag, spawn_opt_link_and_monitor,
-     monitor_of_a_name, monitor_of_a_dead_pid, monitor_of_a_live_pid, demonitor_of_a_live_pid,
-     many_monitors, link_to_a_dead_pid, link_to_a_live_pid, unlink_of_a_live_pid, exit_signals,
-     exit_normal_is_ignored, a_linked_caller_ends_its_call, sends_are_dropped, group_leaders, seq_trace_tokens,
-     every_kind_of_term, terms_of_every_size, order_of_answers, many_callers, reconnects].
+    [ping, ping_again_and_again, hidden_node, monitor_nodes, monitor_node, rpc_call, rpc_errors,
+     rpc_async, rpc_multicall, rpc_cast, rpc_block_call, rpc_timeout, erpc_call, erpc_errors,
+     erpc_timeout, erpc_requests, erpc_request_ids, erpc_multicall, erpc_multicall_timeout, erpc_cast,
+     spawn_4, spawn_monitor_4, spawn_link_4, spawn_request_replies, spawn_monitor_tag,
+     spawn_opt_link_and_monitor, monitor_of_a_name, monitor_of_a_dead_pid, monitor_of_a_live_pid,
+     demonitor_of_a_live_pid, many_monitors, link_to_a_dead_pid, link_to_a_live_pid,
+     unlink_of_a_live_pid, exit_signals, exit_normal_is_ignored, a_linked_caller_ends_its_call,
+     signals_connect, large_exits_hold_up_no_ping, sends_are_dropped, group_leaders,
+     seq_trace_tokens, every_kind_of_term, terms_of_every_size, large_terms, atoms,
+     contended_atoms, hopeful_data_encoding, bulk_send, order_of_answers, many_callers, reconnects].
 
 %% @doc [{Case, ok | {failed, What}}]
 run(Node) -> [{Case, run_case(Case, Node)} || Case <- cases()].
@@ -39,7 +41,10 @@ run_case(Case, Node) ->
 
 %% ---- The node ------------------------------------------------------------------------------------
 
-ping(Node) -> pong = net_adm:ping(Node).
+ping(Node) ->
+    pong = net_adm:ping(Node),
+    pang = net_adm:ping(absent(Node)),
+    pong = net_adm:ping(Node).
 
 ping_again_and_again(Node) -> [pong = net_adm:ping(Node) || _ <- lists:seq(1, 200)].
 
@@ -48,6 +53,16 @@ hidden_node(Node) ->
     false = lists:member(Node, nodes()),
     true = lists:member(Node, nodes(hidden)),
     true = lists:member(Node, nodes(connected)).
+
+monitor_nodes(Node) ->
+    pong = net_adm:ping(Node),
+    ok = net_kernel:monitor_nodes(true, [{node_type, all}, nodedown_reason]),
+    true = erlang:disconnect_node(Node),
+    {nodedown, Node, Down} = next(),
+    [{node_type, hidden}, {nodedown_reason, disconnect}] = lists:sort(Down),
+    pong = net_adm:ping(Node),
+    {nodeup, Node, [{node_type, hidden}]} = next(),
+    ok = net_kernel:monitor_nodes(false, [{node_type, all}, nodedown_reason]).
 
 %% It says nodedown once per call of monitor_node, and when the connection goes also to monitors.
 monitor_node(Node) ->
@@ -104,6 +119,8 @@ rpc_block_call(Node) ->
 
 rpc_timeout(Node) ->
     {badrpc, timeout} = rpc:call(Node, ml_worker, encode, long_work(), 1),
+    {badrpc, timeout} = rpc:block_call(Node, ml_worker, encode, long_work(), 1),
+    none = next_within(200),
     #{api := 1} = rpc:call(Node, ml_worker, info, []).
 
 %% ---- erpc ----------------------------------------------------------------------------------------
@@ -136,6 +153,23 @@ erpc_requests(Node) ->
     {error, {erpc, timeout}} = class(fun() -> erpc:receive_response(Late, 1) end),
     Checked = erpc:send_request(Node, ml_worker, info, []),
     {response, #{api := 1}} = erpc:check_response(next(), Checked).
+
+%% Many requests, of which whoever has an answer comes next.
+erpc_request_ids(Node) ->
+    Send = fun(Function, Label, Ids) -> erpc:send_request(Node, ml_worker, Function, [], Label, Ids) end,
+    Ids = Send(no_such, bad, Send(get_load, load, Send(info, info, erpc:reqids_new()))),
+    Answers = request_answers(Ids),
+    [bad, info, load] = lists:sort([Label || {Label, _} <- Answers]),
+    {_, {error, {exception, undef, _}}} = lists:keyfind(bad, 1, Answers),
+    {_, #{api := 1}} = lists:keyfind(info, 1, Answers).
+
+request_answers(Ids) ->
+    try erpc:receive_response(Ids, ?PATIENCE, true) of
+        no_request -> [];
+        {Answer, Label, Left} -> [{Label, Answer} | request_answers(Left)]
+    catch
+        Class:{Reason, Label, Left} -> [{Label, {Class, Reason}} | request_answers(Left)]
+    end.
 
 erpc_multicall(Node) ->
     [{ok, #{api := 1}}, {error, {erpc, noconnection}}, {ok, #{api := 1}}] =
@@ -298,6 +332,48 @@ a_linked_caller_ends_its_call(Node) ->
     Caller ! stop,
     {'DOWN', Monitor, process, Pid, stopped} = next().
 
+%% Each makes the connection that it needs, as a message does.
+signals_connect(Node) ->
+    process_flag(trap_exit, true),
+    Pid = spawn(Node, ml_worker, no_such, []),
+    eventually_dead(Pid),
+    Disconnected = fun() -> true = erlang:disconnect_node(Node) end,
+    Disconnected(),
+    true = link(Pid),
+    {'EXIT', Pid, noproc} = next(),
+    Disconnected(),
+    Monitor = monitor(process, Pid),
+    {'DOWN', Monitor, process, Pid, noproc} = next(),
+    Disconnected(),
+    Named = monitor(process, {no_such_name, Node}),
+    {'DOWN', Named, process, {no_such_name, Node}, noproc} = next(),
+    Disconnected(),
+    true = exit(Pid, kill),
+    true = group_leader(self(), Pid),
+    {Spawned, Down} = spawn_monitor(Node, ml_worker, info, []),
+    {'DOWN', Down, process, Spawned, normal} = next().
+
+%% A reason of megabytes along a link, of exit/2, and echoed by the DOWN and the EXIT it causes.
+large_exits_hold_up_no_ping(Node) ->
+    process_flag(trap_exit, true),
+    Reason = binary:copy(<<"reason ">>, 2000000),
+    Self = self(),
+    {Exited, Monitor} = a_live_process(Node),
+    true = link(Exited),
+    Linked = spawn(fun() ->
+        Pid = spawn_link(Node, ml_worker, encode, long_work()),
+        Self ! {pid, Pid},
+        receive stop -> exit(Reason) end
+    end),
+    Other = receive {pid, P} -> P end,
+    OtherMonitor = monitor(process, Other),
+    Linked ! stop,
+    true = exit(Exited, Reason),
+    [pong = net_adm:ping(Node) || _ <- lists:seq(1, 20)],
+    [receive Expected -> ok after ?PATIENCE -> error({nothing_came, element(1, Expected)}) end
+     || Expected <- [{'DOWN', Monitor, process, Exited, Reason}, {'EXIT', Exited, Reason},
+                     {'DOWN', OtherMonitor, process, Other, Reason}]].
+
 %% ---- Messages ------------------------------------------------------------------------------------
 
 sends_are_dropped(Node) ->
@@ -361,6 +437,71 @@ terms_of_every_size(Node) ->
         Echoed = case Size < 1000 of true -> [Binary]; false -> 1 end
      end || Size <- Sizes],
     pong = net_adm:ping(Node).
+
+%% What stands beside the pid in a call of a server comes back with its answer, to the letter: here
+%% a term of any kind and size.
+echo(Node, Term) ->
+    {net_kernel, Node} ! {'$gen_call', {self(), Term}, {is_auth, node()}},
+    receive {Echoed, yes} -> Echoed after ?PATIENCE -> error(no_echo) end.
+
+echoes(Node, Terms) -> [{N, Term} = {N, echo(Node, Term)} || {N, Term} <- numbered(Terms)].
+
+numbered(List) -> lists:zip(lists:seq(1, length(List)), List).
+
+%% Large and small maps are of two kinds, many long binaries make a long vector of buffers.
+large_terms(Node) ->
+    echoes(Node, [
+        maps:from_list([{N, integer_to_binary(N)} || N <- lists:seq(1, 20000)]),
+        maps:from_list([{{N, a}, #{N => [1.5 * N]}} || N <- lists:seq(1, 33)]),
+        lists:foldl(fun(N, Inner) -> #{N => Inner} end, #{}, lists:seq(1, 100)),
+        [binary:copy(<<N>>, 100) || N <- lists:seq(1, 100000)],
+        [<<N:17>> || N <- lists:seq(1, 50000)],
+        lists:seq(1, 500000), list_to_tuple(lists:seq(1, 300000)), lists:duplicate(70000, $x),
+        [self(), make_ref(), hd(erlang:ports()) | binary:copy(<<"improper">>, 1000000)],
+        1 bsl 1000000, lists:duplicate(3000, fun lists:map/2), fun() -> binary:copy(<<"x">>, 100000) end]),
+    pong = net_adm:ping(Node).
+
+%% Of each length, of characters of 1 to 4 bytes.
+atoms(Node) ->
+    Atom = fun(Length, Character) ->
+        binary_to_atom(unicode:characters_to_binary(lists:duplicate(Length, Character)))
+    end,
+    [echoes(Node, [[Atom(Length, Character) || Length <- lists:seq(1, 255)]])
+     || Character <- [$a, 16#FC, 16#20AC, 16#1F600]],
+    echoes(Node, ['', true, '\0', 'with space']).
+
+%% More atoms than a cache of a connection has places, from more processes than one.
+contended_atoms(Node) ->
+    Self = self(),
+    Senders = [spawn_link(fun() ->
+        [echoes(Node, [[list_to_atom(lists:concat(["contended ", Sender, " ", Round, " ", N])) || N <- lists:seq(1, 40)]])
+         || Round <- lists:seq(1, 60)],
+        Self ! {done, self()}
+    end) || Sender <- lists:seq(1, 8)],
+    [receive {done, Sender} -> ok end || Sender <- Senders].
+
+%% While the connection is being made its flags are not known, and a node hopes for the best: what it
+%% encoded must arrive as what it was, large or small, to a name, to a pid or as a request to spawn.
+hopeful_data_encoding(Node) ->
+    Pid = spawn(Node, ml_worker, no_such, []),
+    [begin
+        true = erlang:disconnect_node(Node),
+        echoes(Node, [Term]),
+        true = erlang:disconnect_node(Node),
+        Pid ! Term,
+        echoes(Node, [Term]),
+        true = erlang:disconnect_node(Node),
+        {badrpc, {'EXIT', {undef, [{ml_worker, no_such, Said, []}]}}} = rpc:call(Node, ml_worker, no_such, [Term]),
+        true = Said =:= [Term] orelse Said =:= 1
+     end || Term <- [<<1:1>>, fun lists:map/2, [<<5:3>>, fun erlang:node/0, an_atom, #{<<1:1>> => 1.5}],
+                     [{<<N:15>>, fun lists:map/2, binary:copy(<<N>>, 70)} || N <- lists:seq(1, 20000)]]].
+
+bulk_send(Node) ->
+    [begin
+        Sent = [{N, binary:copy(<<N>>, Bytes)} || N <- lists:seq(1, Count)],
+        [{net_kernel, Node} ! {'$gen_call', {self(), Term}, {is_auth, node()}} || Term <- Sent],
+        Sent = lists:sort([receive {Term, yes} -> Term after ?PATIENCE -> error(no_echo) end || _ <- Sent])
+     end || {Count, Bytes} <- [{64, 32768}, {32, 65536}, {160, 4096}, {1000, 1}, {20, 1000000}]].
 
 %% ---- Many at once --------------------------------------------------------------------------------
 

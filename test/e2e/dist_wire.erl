@@ -4,7 +4,7 @@
 
 -export([port_of/1, connect/1, connect/2, send/2, recv/3, close/1]).
 -export([handshake/3, handshake/4, send_name/2, name_message/1, flags_with_fragments/0]).
--export([prove/2, send_packet/2, receive_packet/2, frame/1, frame/2, spawn_request/5]).
+-export([publish/2, prove/2, challenge/3, send_packet/2, receive_packet/2, frame/1, frame/2, spawn_request/5]).
 -export([spawn_control/1, whole/1, whole/2, fragments/3, framed/1, next/2, read/1]).
 
 -define(FLAGS, 16#507474fbc).
@@ -46,6 +46,16 @@ recv(Socket, Length, Timeout) -> ssl:recv(Socket, Length, Timeout).
 close(Socket) when is_port(Socket) -> gen_tcp:close(Socket);
 close(Socket) -> ssl:close(Socket).
 
+%% @doc Registers a hidden node with epmd: the name is there while the connection is open.
+publish(Name, Port) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, epmd_port(), [binary, {active, false}], ?PATIENCE),
+    Request = <<120, Port:16, 72, 0, 6:16, 5:16, (length(Name)):16, (list_to_binary(Name))/binary, 0:16>>,
+    ok = send_packet(Socket, Request),
+    {ok, <<118, 0, _Creation:32>>} = gen_tcp:recv(Socket, 6, ?PATIENCE),
+    Socket.
+
+epmd_port() -> list_to_integer(os:getenv("ERL_EPMD_PORT", "4369")).
+
 send_name(Socket, Name) -> send_packet(Socket, name_message(Name)).
 
 name_message(Name) -> name_message(Name, ?FLAGS).
@@ -74,6 +84,17 @@ prove(Socket, Cookie) ->
         {ok, <<"a", Expected/binary>>} -> ok;
         Other -> {error, {ack, Other}}
     end.
+
+%% @doc The handshake of one that was dialled and has read the name: ok, once the other has proved that
+%% it knows the cookie, and we have.
+challenge(Socket, Name, Cookie) ->
+    ok = send_packet(Socket, <<"sok_simultaneous">>),
+    Mine = 16#12345678,
+    Bytes = list_to_binary(Name),
+    ok = send_packet(Socket, <<"N", ?FLAGS:64, Mine:32, 1:32, (byte_size(Bytes)):16, Bytes/binary>>),
+    Expected = digest(Cookie, Mine),
+    {ok, <<"r", Theirs:32, Expected/binary>>} = receive_packet(Socket, ?PATIENCE),
+    send_packet(Socket, <<"a", (digest(Cookie, Theirs))/binary>>).
 
 digest(Cookie, Challenge) ->
     erlang:md5([Cookie, integer_to_list(Challenge)]).

@@ -12,6 +12,7 @@ all() ->
     [
         epmd_comes_back, a_name_that_is_taken, a_second_connection_of_a_node, a_restarted_peer,
         simultaneous_connects, a_front_that_goes_and_comes_back, a_short_ticktime_under_load,
+        a_ticktime_that_changes,
         a_stopped_peer_is_given_up, a_peer_that_does_not_read_is_cut, connections_are_bounded,
         a_slow_handshake_is_cut, overload_is_answered_at_once, a_full_table_of_calls,
         a_caller_that_goes_costs_nothing
@@ -96,7 +97,11 @@ a_restarted_peer(_) ->
 %% The worker joins a node that dials it at the same moment, again and again: one connection is
 %% left each time, and it carries calls.
 simultaneous_connects(_) ->
-    Worker = e2e:start_worker(worker, ["--join", atom_to_list(node())]),
+    %% A name below ours and one above: which side goes on when both dial is decided by the names.
+    [both_dial(Name) || Name <- [a_worker, worker]].
+
+both_dial(Name) ->
+    Worker = e2e:start_worker(Name, ["--join", atom_to_list(node())]),
     Node = e2e:node_of(Worker),
     [begin
         Pings = [spawn_monitor(fun() -> pong = net_adm:ping(Node) end) || _ <- lists:seq(1, 5)],
@@ -138,6 +143,19 @@ a_short_ticktime_under_load(_) ->
     [peer:stop(Peer) || {Peer, _} <- Peers],
     ok = e2e:stop(Worker),
     ?assertError({erpc, noconnection}, erpc:receive_response(Load, 20000)).
+
+%% From a minute to 4 s while the connection stands: nobody tells the worker but the ticks that come.
+a_ticktime_that_changes(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    {Peer, PeerNode} = start_named(e2e:unique(changing), ["-kernel", "net_ticktime", "60"]),
+    Watcher = erpc:call(PeerNode, ?MODULE, watch, [Node, nothing]),
+    change_initiated = erpc:call(PeerNode, net_kernel, set_net_ticktime, [4, 10]),
+    ok = e2e:eventually(fun() -> erpc:call(PeerNode, net_kernel, get_net_ticktime, []) =:= 4 end, 30000),
+    timer:sleep(13000),
+    ?assertEqual(alive, erpc:call(PeerNode, ?MODULE, verdict, [Watcher])),
+    peer:stop(Peer),
+    ok = e2e:stop(Worker).
 
 %% In a peer: keeps the connection busy as asked and remembers whether it was lost.
 watch(Node, What) ->
@@ -272,6 +290,7 @@ a_caller_that_goes_costs_nothing(_) ->
     end),
     %% Not 1 ms: a VM that times out before SPAWN_REPLY has come abandons the request without a word.
     ?assertError({erpc, timeout}, erpc:call(Node, ml_worker, encode, long_work(300), 100)),
+    {badrpc, timeout} = rpc:block_call(Node, ml_worker, encode, long_work(300), 100),
     {_, Monitor} = spawn_request_of(Node),
     true = demonitor(Monitor, [flush]),
     {Caller, CallerMonitor} = spawn_monitor(fun() -> erpc:call(Node, ml_worker, encode, long_work(300)) end),
@@ -281,7 +300,7 @@ a_caller_that_goes_costs_nothing(_) ->
     {Peer, PeerNode} = start_named(e2e:unique(gone), []),
     _ = erpc:call(PeerNode, ?MODULE, ask_and_stay, [Node]),
     peer:stop(Peer),
-    ok = e2e:eventually(fun() -> cancelled(Node) =:= 4 end),
+    ok = e2e:eventually(fun() -> cancelled(Node) =:= 5 end),
     #{embeddings := _} = erpc:receive_response(Busy, 120000),
     #{embeddings := _} = rpc:call(Node, ml_worker, encode, long_work(1)),
     #{queue := #{texts := Computed}} = rpc:call(Node, ml_worker, info, []),
