@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Which folder's seam each public header is. A header not listed here fails.
 SEAMS = {
     "value.h": "base", "error.h": "base", "startup_error.h": "base", "log.h": "base",
-    "utf8.h": "base", "histogram.h": "base", "keyed_hash.h": "base", "tokenizer.h": "tokenizer", "encoder.h": "encoder", "cache.h": "cache",
+    "utf8.h": "base", "histogram.h": "base", "keyed_hash.h": "base", "tokenizer.h": "tokenizer", "encoder.h": "encoder",
+    "device.h": "device", "cache.h": "cache",
     "batching.h": "batching", "service.h": "service", "golden.h": "service", "terms.h": "terms",
     "distribution.h": "distribution", "model.h": "model", "config.h": "config",
     "worker.h": "worker",
@@ -26,7 +27,8 @@ SHARED = {"json"}
 
 # Third-party headers (by prefix) and the only folders that may include them.
 OWNERS = {
-    "torch/": {"model"}, "ATen/": {"model"}, "c10/": {"model"},
+    "torch/": {"model"}, "ATen/cuda/": {"cuda"}, "c10/cuda/": {"cuda"}, "cuda_": {"cuda"},
+    "ATen/": {"cuda", "model"}, "c10/": {"cuda", "model"},
     "ei.h": {"terms"}, "erl_interface.h": {"terms"}, "asio": {"distribution"},
     "openssl/": {"distribution", "model"}, "unicode/": {"tokenizer"},
     "sentencepiece": {"tokenizer"}, "CLI/": {"config"}, "spdlog/": {"base"},

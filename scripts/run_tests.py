@@ -22,6 +22,7 @@ LOGS = ROOT / "build" / "test-logs"
 CLIENTS = ROOT / ".deps" / "clients" / "bin" / "python"
 REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
 FAILOVER = "failover_SUITE"
+GPU_SUITE = "cuda"
 
 
 def by_exit_code(_output, code):
@@ -92,6 +93,7 @@ def suites():
         ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
         ("tokenizers", [str(REFERENCE), "test/parity/tokenizers_parity.py", "--lines", "5000"],
          closing_line),
+        (GPU_SUITE, ["scripts/test-cuda"], closing_line),
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("golden", [str(REFERENCE), "test/parity/golden_models.py"], closing_line),
         ("models", [str(REFERENCE), "test/parity/models_parity.py"], closing_line),
@@ -120,9 +122,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def environment():
-    """A state folder and an epmd of our own: what suites do to them hurts nobody else."""
-    return os.environ | {"XDG_STATE_HOME": str(ROOT / "build" / "state"),
+def has_gpu():
+    listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False)
+    return "libcuda.so.1" in listed.stdout
+
+
+def environment(name):
+    """A state folder and an epmd of our own: what suites do to them hurts nobody else. What is not
+    about GPUs runs on the CPU wherever it runs."""
+    hidden = {} if name == GPU_SUITE else {"CUDA_VISIBLE_DEVICES": ""}
+    return os.environ | hidden | {"XDG_STATE_HOME": str(ROOT / "build" / "state"),
                          "ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1",
                          # Threads that wait must not take the cores from those that work.
                          "OMP_WAIT_POLICY": "PASSIVE"}
@@ -130,7 +139,7 @@ def environment():
 
 def run(name, command, reader):
     started = time.monotonic()
-    used = environment()
+    used = environment(name)
     done = subprocess.run(command, cwd=ROOT, env=used, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     subprocess.run(["epmd", "-kill"], env=used, stdout=subprocess.DEVNULL,
@@ -162,8 +171,11 @@ def main(arguments):
         return 2
     LOGS.mkdir(parents=True, exist_ok=True)
     chosen = [suite for suite in listed if not arguments or suite[0] in arguments]
+    if not has_gpu() and GPU_SUITE in (name for name, _, _ in chosen):
+        print(f"{GPU_SUITE}: NOT RUN: there is no NVIDIA driver", flush=True)
+        chosen = [suite for suite in chosen if suite[0] != GPU_SUITE]
     counts = [run(*suite) for suite in chosen]
-    passed, failed = (sum(column) for column in zip(*counts))
+    passed, failed = (sum(column) for column in zip((0, 0), *counts))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

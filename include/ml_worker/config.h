@@ -43,7 +43,7 @@ struct Config {
   std::chrono::seconds self_check_interval{30};
   ModelOptions model;
   std::size_t cache_bytes = std::size_t{256} << 20;
-  std::size_t batch_tokens = 2048;
+  std::size_t batch_tokens = 0;  ///< 0: what suits the device
   std::size_t queue_tokens = 4000000;
   int tokenizer_threads = 0;  ///< 0: half the cores, at least one
   std::size_t max_text_bytes = std::size_t{1} << 20;

@@ -27,8 +27,12 @@ using LoadProgress = std::function<void(std::size_t read, std::size_t of)>;
 struct ModelOptions {
   std::string device = "auto";  ///< auto | cpu | cuda[:i,…]
   Dtype dtype = Dtype::automatic;
-  int compute_threads = 0;  ///< threads of one forward pass; 0: all cores
-  LoadProgress progress;    ///< may be empty
+  int compute_threads = 0;  ///< threads of one forward pass on the CPU; 0: all cores
+  /// Of each GPU: bytes, or up to 1 the fraction of its memory; 0: all that is free.
+  double device_memory = 0.0;
+  /// Forward passes at the same time on each GPU: while one computes, the next is made ready.
+  std::size_t device_replicas = 2;
+  LoadProgress progress;  ///< may be empty
 };
 
 /// What a model's vectors are.
@@ -54,6 +58,18 @@ struct ModelDescription {
   std::map<std::string, std::string> prompts;
   std::string default_prompt;  ///< put before a text that names none; the text itself, not a name
   bool pools_prompt = true;    ///< a prompt's tokens take part in pooling (`include_prompt`)
+  std::size_t batch_tokens = 2048;  ///< budget of a batch that suits the device
+};
+
+/// A GPU that a model runs on, as it is now. Bytes but `memory_bytes` are this process's.
+struct DeviceStatus {
+  std::string device;  ///< e.g. "cuda:0"
+  std::string name;    ///< e.g. "NVIDIA H100 80GB HBM3"
+  std::size_t memory_bytes = 0;
+  std::size_t limit_bytes = 0;     ///< 0: none
+  std::size_t used_bytes = 0;      ///< by weights and running batches
+  std::size_t reserved_bytes = 0;  ///< taken from the driver
+  std::size_t batch_tokens = 0;    ///< largest batch since memory ran out; 0: it has not
 };
 
 /// What forward() is to give.
@@ -98,6 +114,9 @@ class Encoder {
   /// `index` < replicas(). All give the same bytes and live as long as this encoder, which may be
   /// one of them.
   virtual Encoder& replica(std::size_t /*index*/) { return *this; }
+
+  /// The GPUs that it runs on; empty: the CPU. From any thread.
+  virtual std::vector<DeviceStatus> devices() const { return {}; }
 };
 
 }  // namespace ml_worker

@@ -220,7 +220,7 @@ class ModelSource {
 
 struct ServiceOptions {
   RequestLimits limits;
-  BatchingOptions batching;
+  BatchingOptions batching;  ///< of 0 tokens: as many as suit the models' device
   std::size_t cache_bytes = std::size_t{256} << 20;
   int tokenizer_threads = 1;
   std::size_t pending_calls = 20000;  ///< calls admitted and not answered; more is `overloaded`

@@ -128,13 +128,26 @@ void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
       ->allow_extra_args(false);
   app.add_option("--alias", raw.aliases, "ALIAS=NAME: a further name of a model; repeatable")
       ->allow_extra_args(false);
-  app.add_option("--device", config.model.device, "auto, cpu or cuda[:i,…]")->capture_default_str();
+  app.add_option("--device", config.model.device,
+                 "auto (the GPUs where there are any, else the CPU), cpu, cuda (all GPUs) or "
+                 "cuda:I,… (those)")
+      ->capture_default_str();
+  app.add_option("--device-memory", config.model.device_memory,
+                 "Bound on what is used of each GPU's memory: bytes, or up to 1 a fraction "
+                 "(0: none)")
+      ->check(CLI::Range(0.0, 1e15))
+      ->capture_default_str();
+  app.add_option("--device-replicas", config.model.device_replicas,
+                 "Forward passes at the same time on each GPU")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{64}))
+      ->capture_default_str();
   app.add_option("--dtype", raw.dtype,
-                 "auto (float32 on the CPU, float16 on CUDA), float32, bfloat16, float16 or int8")
+                 "auto (float32 on the CPU, float16 on a GPU), float32, bfloat16, float16 or int8 "
+                 "(on the CPU)")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "int8"}))
       ->capture_default_str();
   app.add_option("--compute-threads", config.model.compute_threads,
-                 "Threads of one forward pass (0: all cores)")
+                 "Threads of one forward pass on the CPU (0: all cores)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--allow-model", config.allowed_models,
@@ -159,8 +172,9 @@ void add_limit_options(CLI::App& app, Config& config) {
   const CLI::Range positive(std::size_t{1}, std::size_t{1} << 40);
   app.add_option("--cache-bytes", config.cache_bytes, "Bound of the vector cache (0: no cache)")
       ->capture_default_str();
-  app.add_option("--batch-tokens", config.batch_tokens, "Token budget of one forward pass")
-      ->check(positive)
+  app.add_option("--batch-tokens", config.batch_tokens,
+                 "Token budget of one forward pass (0: 2048 on the CPU, 16384 on a GPU)")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 40))
       ->capture_default_str();
   app.add_option("--queue-tokens", config.queue_tokens,
                  "Tokens that may wait; more work is refused as overloaded")

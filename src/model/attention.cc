@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/pow.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -35,10 +36,22 @@ std::int64_t bucket_of(std::int64_t key_minus_query) {
   return side + std::min(kExact + static_cast<std::int64_t>(wide), kHalf - 1);
 }
 
+/// Each of `q`, `k`, `v`: [texts, heads, length, head size].
+at::Tensor dot_products(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        const std::optional<at::Tensor>& added, bool only_cpu) {
+  if (!only_cpu) return at::scaled_dot_product_attention(q, k, v, added);
+  return std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, false, added));
+}
+
 }  // namespace
 
+at::TensorOptions mask_options(const Kernels& kernels) {
+  return at::TensorOptions(kernels.device)
+      .dtype(kernels.only_cpu ? at::kFloat : scalar_type(kernels.precision));
+}
+
 at::Tensor attend(const at::Tensor& qkv, std::int64_t heads, const Packing& packing,
-                  const AttentionMask& mask) {
+                  const AttentionMask& mask, const Kernels& kernels) {
   const std::int64_t hidden = qkv.size(1) / 3;
   at::Tensor context = at::empty({qkv.size(0), hidden}, qkv.options());
   for (const EqualLengths& group : packing.groups) {
@@ -49,9 +62,9 @@ at::Tensor attend(const at::Tensor& qkv, std::int64_t heads, const Packing& pack
                                  .view({texts, length, 3, heads, hidden / heads})
                                  .permute({2, 0, 3, 1, 4});
     const at::Tensor added = mask ? mask(length) : at::Tensor();
-    const at::Tensor result = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
-        parts.select(0, 0), parts.select(0, 1), parts.select(0, 2), 0.0, false,
-        added.defined() ? std::optional<at::Tensor>(added) : std::nullopt));
+    const at::Tensor result = dot_products(
+        parts.select(0, 0), parts.select(0, 1), parts.select(0, 2),
+        added.defined() ? std::optional<at::Tensor>(added) : std::nullopt, kernels.only_cpu);
     context.narrow(0, first, texts * length)
         .view({texts, length, heads, hidden / heads})
         .copy_(result.transpose(1, 2));
@@ -59,7 +72,7 @@ at::Tensor attend(const at::Tensor& qkv, std::int64_t heads, const Packing& pack
   return context;
 }
 
-RelativeBias::RelativeBias(const at::Tensor& table, std::int64_t longest) {
+RelativeBias::RelativeBias(const at::Tensor& table, std::int64_t longest, const Kernels& kernels) {
   at::Tensor buckets = at::empty({longest, longest}, at::kInt);
   auto* next = buckets.mutable_data_ptr<std::int32_t>();
   for (std::int64_t query = 0; query < longest; ++query) {
@@ -71,7 +84,8 @@ RelativeBias::RelativeBias(const at::Tensor& table, std::int64_t longest) {
               .view({longest, longest, table.size(1)})
               .permute({2, 0, 1})
               .contiguous()
-              .unsqueeze(0);
+              .unsqueeze(0)
+              .to(mask_options(kernels));
 }
 
 at::Tensor RelativeBias::mask(std::int64_t length) const {
@@ -80,25 +94,26 @@ at::Tensor RelativeBias::mask(std::int64_t length) const {
 
 at::Tensor LocalMask::mask(std::int64_t length) {
   if (length <= window_ + 1) return {};
-  at::Tensor& mask = made_[length];
-  if (mask.defined()) return mask;
-  mask = at::zeros({1, 1, length, length}, at::kFloat);
+  at::Tensor& made = made_[length];
+  if (made.defined()) return made;
+  const at::Tensor mask = at::zeros({1, 1, length, length}, at::kFloat);
   auto* row = mask.mutable_data_ptr<float>();
   for (std::int64_t query = 0; query < length; ++query, row += length) {
     for (std::int64_t key = 0; key < length; ++key) {
       if (std::abs(key - query) > window_) row[key] = -std::numeric_limits<float>::infinity();
     }
   }
-  return mask;
+  made = mask.to(options_);
+  return made;
 }
 
-Rotary::Rotary(double base, std::int64_t head_size, std::int64_t longest) {
+Rotary::Rotary(double base, std::int64_t head_size, std::int64_t longest, at::Device device) {
   const at::Tensor exponents =
       at::arange(0, head_size, 2, at::kFloat) / static_cast<double>(head_size);
   const at::Tensor frequencies = at::pow(at::Scalar(base), exponents).reciprocal();
   const at::Tensor angles = at::arange(longest, at::kFloat).unsqueeze(1) * frequencies;
-  cosines_ = angles.cos();
-  sines_ = angles.sin();
+  cosines_ = angles.cos().to(device);
+  sines_ = angles.sin().to(device);
 }
 
 void Rotary::apply(const at::Tensor& qkv, std::int64_t heads, const at::Tensor& places) const {

@@ -1,7 +1,6 @@
 #include "model/embedding.h"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/index_select.h>
 
 #include <algorithm>
@@ -12,12 +11,6 @@ namespace {
 
 /// Pairs have no more.
 constexpr std::int64_t kTokenTypes = 2;
-
-/// A view, to be read at once.
-at::Tensor view(const std::vector<std::int32_t>& numbers) {
-  auto* elements = const_cast<std::int32_t*>(numbers.data());  // from_blob only reads here
-  return at::from_blob(elements, {static_cast<std::int64_t>(numbers.size())}, at::kInt);
-}
 
 std::string weight_of(std::string_view name) { return std::string(name) + ".weight"; }
 
@@ -65,22 +58,17 @@ std::vector<std::int32_t> position_rows(const TransformerConfig& config,
   return rows;
 }
 
-Embedding::Embedding(const TransformerConfig& config, TensorReader& reader) : config_(config) {
+Embedding::Embedding(const TransformerConfig& config, TensorReader& reader) {
   const TensorNames& names = config.architecture->tensors;
-  words_ = reader.tensor(weight_of(names.words), {config.vocabulary, config.hidden});
-  if (!names.positions.empty()) {
-    positions_ = load_positions(config, reader);
-    reader.count(positions_);
-  }
+  words_ = reader.table(reader.peek(weight_of(names.words), {config.vocabulary, config.hidden}));
+  if (!names.positions.empty()) positions_ = reader.table(load_positions(config, reader));
   norm_ = reader.norm(std::string(names.embedding_norm), config.hidden, config.norm_epsilon,
-                      config.norm_bias);
+                      config.norm_bias, at::kFloat);
 }
 
-at::Tensor Embedding::apply(const PackedTokens& tokens) const {
-  at::Tensor sum = at::index_select(words_, 0, view(tokens.ids));
-  if (positions_.defined()) {
-    sum += at::index_select(positions_, 0, view(position_rows(config_, tokens)));
-  }
+at::Tensor Embedding::apply(const at::Tensor& ids, const at::Tensor& rows) const {
+  at::Tensor sum = at::index_select(words_, 0, ids).to(at::kFloat);
+  if (positions_.defined()) sum += at::index_select(positions_, 0, rows);
   return norm_.apply(sum);
 }
 

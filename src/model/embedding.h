@@ -23,11 +23,11 @@ std::vector<std::int32_t> position_rows(const TransformerConfig& config,
 class Embedding {
  public:
   Embedding(const TransformerConfig& config, TensorReader& reader);
-  /// [tokens, hidden] float32.
-  at::Tensor apply(const PackedTokens& tokens) const;
+  /// [tokens, hidden] float32. `ids`, `rows`: [tokens] int32, where the weights are; `rows` as of
+  /// position_rows(), unused where the architecture has no table of positions.
+  at::Tensor apply(const at::Tensor& ids, const at::Tensor& rows) const;
 
  private:
-  const TransformerConfig& config_;
   at::Tensor words_;      ///< [vocabulary, hidden]
   at::Tensor positions_;  ///< [types · positions, hidden]: each with the embedding of a type added
   LayerNorm norm_;

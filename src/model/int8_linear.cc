@@ -5,12 +5,7 @@
 #include <ATen/ops/abs.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/relu.h>
 #include <ATen/ops/round.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/silu.h>
-#include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -20,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "model/activate.h"
 #include "model/onednn.h"
 
 namespace ml_worker {
@@ -41,31 +37,6 @@ float quantize_row(std::span<const float> row, std::uint8_t* out) {
     out[i] = static_cast<std::uint8_t>(static_cast<int>(row[i] * inverse + (kZero + 0.5F)));
   }
   return scale;
-}
-
-void activate(at::Tensor rows, Activation activation) {
-  switch (activation) {
-    case Activation::identity:
-      return;
-    case Activation::gelu:
-      at::gelu_(rows);
-      return;
-    case Activation::gelu_tanh:
-      at::gelu_(rows, "tanh");
-      return;
-    case Activation::relu:
-      at::relu_(rows);
-      return;
-    case Activation::sigmoid:
-      at::sigmoid_(rows);
-      return;
-    case Activation::silu:
-      at::silu_(rows);
-      return;
-    case Activation::tanh:
-      at::tanh_(rows);
-      return;
-  }
 }
 
 void scale_row(float* row, std::span<const float> bias, float scale) {
@@ -114,6 +85,14 @@ at::Tensor Int8Linear::apply(const at::Tensor& x, Activation activation) const {
     }
   });
   return y;
+}
+
+at::Tensor Int8Linear::apply_add(const at::Tensor& x, const at::Tensor& other) const {
+  return apply(x, Activation::identity) + other;
+}
+
+at::Tensor Int8Linear::apply_multiply(const at::Tensor& x, const at::Tensor& other) const {
+  return apply(x, Activation::identity) * other;
 }
 
 }  // namespace ml_worker

@@ -18,6 +18,9 @@ class Int8Linear {
 
   /// `x`: [rows, in] float32; result: [rows, out] float32.
   at::Tensor apply(const at::Tensor& x, Activation activation) const;
+  /// As those of Linear.
+  at::Tensor apply_add(const at::Tensor& x, const at::Tensor& other) const;
+  at::Tensor apply_multiply(const at::Tensor& x, const at::Tensor& other) const;
 
   std::size_t bytes() const { return bytes_; }
 

@@ -1,116 +1,40 @@
 #include "model/layers.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/zeros.h>
 
 #include <optional>
-#include <stdexcept>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-#include "model/onednn.h"
 
 namespace ml_worker {
 namespace {
 
-/// oneDNN's name, and which of its two GELUs.
-std::pair<std::string_view, std::optional<std::string_view>> fused_name(Activation activation) {
-  switch (activation) {
-    case Activation::identity:
-      return {"none", std::nullopt};
-    case Activation::gelu:
-      return {"gelu", "none"};
-    case Activation::gelu_tanh:
-      return {"gelu", "tanh"};
-    case Activation::relu:
-      return {"relu", std::nullopt};
-    case Activation::sigmoid:
-      return {"sigmoid", std::nullopt};
-    case Activation::silu:
-      return {"swish", std::nullopt};
-    case Activation::tanh:
-      return {"tanh", std::nullopt};
-  }
-  throw std::logic_error("unknown activation");
+using LinearKernel = std::variant<OnednnLinear, Int8Linear, AtenLinear>;
+
+LinearKernel make_kernel(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels) {
+  if (!kernels.only_cpu) return AtenLinear(weight, bias, kernels);
+  if (kernels.precision == Precision::int8) return Int8Linear(weight, bias);
+  return OnednnLinear(weight, bias, scalar_type(kernels.precision));
 }
-
-/// One row goes through oneDNN's matrix-vector kernel, which sums in another order; two do not.
-at::Tensor at_least_two(const at::Tensor& x) { return x.size(0) == 1 ? at::cat({x, x}) : x; }
-
-at::Tensor first_rows(const at::Tensor& y, std::int64_t rows) {
-  return y.size(0) == rows ? y : y.narrow(0, 0, rows);
-}
-
-/// So do fewer columns than these.
-constexpr std::int64_t kLeastColumns = 16;
-
-at::Tensor widened(const at::Tensor& x) {
-  if (x.size(0) >= kLeastColumns) return x;
-  std::vector<std::int64_t> sizes = x.sizes().vec();
-  sizes[0] = kLeastColumns - x.size(0);
-  return at::cat({x, at::zeros(sizes, x.options())});
-}
-
-/// For which oneDNN is to choose the layout of the weights. Without a number of rows it takes one
-/// that costs a short text half as much again (float32).
-constexpr std::int64_t kUsualRows = 512;
 
 }  // namespace
 
-at::ScalarType scalar_type(Precision precision) {
-  switch (precision) {
-    case Precision::bfloat16:
-      return at::kBFloat16;
-    case Precision::float16:
-      return at::kHalf;
-    case Precision::float32:
-    case Precision::int8:
-      return at::kFloat;
-  }
-  throw std::logic_error("unknown precision");
-}
-
-Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, Precision precision)
-    : out_(weight.size(0)), bytes_(0) {
-  static const auto reorder = onednn::find<onednn::ReorderWeight>("mkldnn::_reorder_linear_weight");
-  if (precision == Precision::int8) {
-    int8_.emplace(weight, bias);
-    bytes_ = int8_->bytes();
-    return;
-  }
-  const at::ScalarType type = scalar_type(precision);
-  weight_ = reorder.call(widened(weight).to(type), kUsualRows);
-  if (bias.defined()) bias_ = widened(bias).to(type);
-  bytes_ = static_cast<std::size_t>(weight.numel() + (bias.defined() ? bias.numel() : 0)) *
-           c10::elementSize(type);
-}
+Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels)
+    : kernel_(make_kernel(weight, bias, kernels)) {}
 
 at::Tensor Linear::apply(const at::Tensor& x, Activation activation) const {
-  static const auto op = onednn::find<onednn::Linear>("mkldnn::_linear_pointwise");
-  if (int8_) return int8_->apply(x, activation);
-  const auto [name, algorithm] = fused_name(activation);
-  const at::Tensor y = op.call(at_least_two(x), weight_, bias_, name, onednn::Scalars(), algorithm);
-  return first_rows(y.size(1) == out_ ? y : y.narrow(1, 0, out_), x.size(0));
+  return std::visit([&](const auto& kernel) { return kernel.apply(x, activation); }, kernel_);
 }
 
 at::Tensor Linear::apply_add(const at::Tensor& x, const at::Tensor& other) const {
-  return apply_with(x, other, "add");
+  return std::visit([&](const auto& kernel) { return kernel.apply_add(x, other); }, kernel_);
 }
 
 at::Tensor Linear::apply_multiply(const at::Tensor& x, const at::Tensor& other) const {
-  return apply_with(x, other, "mul");
+  return std::visit([&](const auto& kernel) { return kernel.apply_multiply(x, other); }, kernel_);
 }
 
-at::Tensor Linear::apply_with(const at::Tensor& x, const at::Tensor& other,
-                              std::string_view name) const {
-  if (int8_ || out_ < kLeastColumns) {
-    return name == "add" ? apply(x) + other : apply(x) * other;
-  }
-  static const auto op = onednn::find<onednn::LinearBinary>("mkldnn::_linear_pointwise", "binary");
-  return first_rows(op.call(at_least_two(x), at_least_two(other), weight_, bias_, name), x.size(0));
+std::size_t Linear::bytes() const {
+  return std::visit([](const auto& kernel) { return kernel.bytes(); }, kernel_);
 }
 
 at::Tensor LayerNorm::apply(const at::Tensor& x) const {

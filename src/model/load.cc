@@ -10,12 +10,14 @@
 #include "json/json_file.h"
 #include "ml_worker/model.h"
 #include "ml_worker/startup_error.h"
+#include "model/backend.h"
+#include "model/device_encoder.h"
 #include "model/directory.h"
 #include "model/find.h"
+#include "model/gpus.h"
 #include "model/identity.h"
 #include "model/precision.h"
 #include "model/threads.h"
-#include "model/transformer.h"
 #include "model/transformer_encoder.h"
 #include "model/vector_layers.h"
 #include "model/weights.h"
@@ -26,11 +28,6 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_options(const ModelOptions& options) {
-  if (options.device != "auto" && options.device != "cpu") {
-    throw StartupError(ExitCode::usage, "device '" + options.device +
-                                            "' is not supported yet: models run on the CPU "
-                                            "(auto, cpu)");
-  }
   if (options.compute_threads < 0) {
     throw StartupError(ExitCode::usage, fmt::format("compute threads: expected 0 or more, got {}",
                                                     options.compute_threads));
@@ -53,8 +50,7 @@ std::string identity_of(const fs::path& directory, const ModelDirectory& content
   return model_identity(std::move(files), progress);
 }
 
-ModelDescription describe(const fs::path& directory, const ModelDirectory& contents,
-                          Precision precision) {
+ModelDescription describe(const fs::path& directory, const ModelDirectory& contents) {
   ModelDescription description;
   description.name = model_name_of(directory);
   description.dimensions = contents.dimensions();
@@ -62,7 +58,6 @@ ModelDescription describe(const fs::path& directory, const ModelDirectory& conte
   description.max_tokens = contents.max_tokens;
   description.normalizes = contents.modules.normalizes;
   description.truncation_side = contents.truncation_side;
-  description.numerics = std::string(name_of(precision)) + "/onednn/cpu";
   description.prompts = contents.prompts.by_name;
   description.default_prompt = contents.prompts.standard;
   description.pools_prompt = contents.modules.pools_prompt;
@@ -93,25 +88,59 @@ std::unique_ptr<VectorLayers> load_after(const fs::path& directory, const ModelD
   return VectorLayers::load(directory, contents.modules.after);
 }
 
+/// What all replicas have of a model; what its device says of it is still missing.
+std::shared_ptr<EncoderParts> load_parts(const fs::path& directory, const ModelDirectory& contents,
+                                         const Weights& weights) {
+  auto parts = std::make_shared<EncoderParts>();
+  parts->tokenizer = load_fitting_tokenizer(contents);
+  parts->vocabulary = static_cast<std::size_t>(contents.config.vocabulary);
+  parts->pooled_size =
+      static_cast<std::size_t>(contents.config.hidden) * contents.modules.pooling.size();
+  parts->after = load_after(directory, contents, weights);
+  parts->description = describe(directory, contents);
+  return parts;
+}
+
+std::unique_ptr<Encoder> make_replicas(const std::shared_ptr<const EncoderParts>& parts,
+                                       Backend backend) {
+  std::vector<std::unique_ptr<Encoder>> encoders;
+  for (auto& replica : backend.replicas) {
+    encoders.push_back(make_encoder(parts, std::move(replica)));
+  }
+  if (!backend.devices) return std::move(encoders.front());
+  return make_device_encoder(std::move(encoders), std::move(backend.devices));
+}
+
+Precision choose_precision(Dtype dtype, const Gpus& gpus) {
+  if (gpus.driver == nullptr) return choose_precision(dtype, cpu_features());
+  const DeviceAbout about = gpus.driver->about(gpus.indices.front());
+  return choose_cuda_precision(dtype, about.compute_capability);
+}
+
 std::unique_ptr<Encoder> load_checked(const fs::path& directory, const ModelOptions& options) {
-  const Precision precision = choose_precision(options.dtype, cpu_features());
+  // Before anything else of libtorch, which remembers whether it has its CUDA part.
+  const Gpus gpus =
+      choose_gpus(parse_device(options.device),
+                  {[] { return probe_driver(); },
+                   []() -> DeviceDriver& { return open_device_driver(device_driver_paths()); }});
+  const Precision precision = choose_precision(options.dtype, gpus);
   const ModelDirectory contents = read_model_directory(directory);
   // The digest reads every byte of the weights: beside the rest it costs nothing.
   auto identity = std::async(std::launch::async,
                              [&] { return identity_of(directory, contents, options.progress); });
   const Weights weights(contents.transformer);
   prepare_threads(options.compute_threads);
-  EncoderParts parts;
-  parts.tokenizer = load_fitting_tokenizer(contents);
-  parts.vocabulary = static_cast<std::size_t>(contents.config.vocabulary);
-  parts.transformer = std::make_unique<Transformer>(contents.config, weights, precision);
-  parts.pooling = contents.modules.pooling;
-  parts.after = load_after(directory, contents, weights);
-  parts.description = describe(directory, contents, precision);
-  parts.description.weight_bytes =
-      parts.transformer->weight_bytes() + (parts.after ? parts.after->weight_bytes() : 0);
-  parts.description.model_id = identity.get();
-  return make_encoder(std::move(parts));
+  const auto parts = load_parts(directory, contents, weights);
+  const BackendSource source{contents.config, weights, contents.modules.pooling, precision};
+  Backend backend =
+      gpus.driver == nullptr ? load_on_cpu(source) : load_on_gpus(source, options, gpus);
+  ModelDescription& description = parts->description;
+  description.numerics = backend.numerics;
+  description.batch_tokens = backend.batch_tokens;
+  description.weight_bytes =
+      backend.weight_bytes + (parts->after ? parts->after->weight_bytes() : 0);
+  description.model_id = identity.get();
+  return make_replicas(parts, std::move(backend));
 }
 
 }  // namespace

@@ -24,6 +24,20 @@ Packing pack(std::span<const std::size_t> lengths) {
   return packing;
 }
 
+std::vector<std::int32_t> text_bounds(const Packing& packing) {
+  std::vector<std::int32_t> bounds;
+  bounds.reserve(packing.order.size() + 1);
+  for (const std::size_t text : packing.order) {
+    bounds.push_back(static_cast<std::int32_t>(packing.first_tokens[text]));
+  }
+  bounds.push_back(static_cast<std::int32_t>(packing.tokens));
+  return bounds;
+}
+
+std::int64_t longest_text(const Packing& packing) {
+  return packing.groups.empty() ? 0 : static_cast<std::int64_t>(packing.groups.back().length);
+}
+
 PackedTokens pack_tokens(std::span<const EncoderInput> inputs) {
   std::vector<std::size_t> lengths(inputs.size());
   std::transform(inputs.begin(), inputs.end(), lengths.begin(),

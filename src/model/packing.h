@@ -27,6 +27,12 @@ struct Packing {
 /// REQUIRES: every length ≥ 1.
 Packing pack(std::span<const std::size_t> lengths);
 
+/// Where each text begins, as they lie, and the last one ends: texts + 1 numbers.
+std::vector<std::int32_t> text_bounds(const Packing& packing);
+
+/// Tokens of the longest text.
+std::int64_t longest_text(const Packing& packing);
+
 /// Texts as the transformer takes them, a row per token.
 struct PackedTokens {
   Packing packing;

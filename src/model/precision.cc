@@ -94,4 +94,28 @@ Precision choose_precision(Dtype dtype, const CpuFeatures& cpu) {
   throw StartupError(ExitCode::usage, "an unknown dtype");
 }
 
+Precision choose_cuda_precision(Dtype dtype, int compute_capability) {
+  constexpr int kAmpere = 80;
+  switch (dtype) {
+    case Dtype::automatic:
+    case Dtype::float16:
+      return Precision::float16;
+    case Dtype::float32:
+      return Precision::float32;
+    case Dtype::bfloat16:
+      if (compute_capability < kAmpere) {
+        throw StartupError(ExitCode::usage,
+                           "dtype 'bfloat16' needs a GPU of compute capability 8.0 or higher, "
+                           "which this one is not; use float16");
+      }
+      return Precision::bfloat16;
+    case Dtype::int8:
+      throw StartupError(
+          ExitCode::usage,
+          "dtype 'int8' is for the CPU (--device cpu); a GPU takes float16, bfloat16 "
+          "or float32");
+  }
+  throw StartupError(ExitCode::usage, "an unknown dtype");
+}
+
 }  // namespace ml_worker

@@ -23,4 +23,8 @@ CpuFeatures cpu_features();
 /// in the log. Throws StartupError(ExitCode::usage) for one that is not there.
 Precision choose_precision(Dtype dtype, const CpuFeatures& cpu);
 
+/// The same on a GPU: `automatic` is float16. `compute_capability`: ten times the major number plus
+/// the minor one.
+Precision choose_cuda_precision(Dtype dtype, int compute_capability);
+
 }  // namespace ml_worker

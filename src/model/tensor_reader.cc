@@ -16,15 +16,8 @@ at::Tensor TensorReader::peek(const std::string& name,
       elements, sizes, [data](void* /*unused*/) {}, at::TensorOptions(at::kFloat));
 }
 
-at::Tensor TensorReader::tensor(const std::string& name,
-                                std::initializer_list<std::int64_t> shape) {
-  at::Tensor result = peek(name, shape);
-  bytes_ += result.nbytes();
-  return result;
-}
-
 Linear TensorReader::linear(const at::Tensor& weight, const at::Tensor& bias) {
-  Linear result(weight, bias, precision_);
+  Linear result(weight, bias, kernels_);
   bytes_ += result.bytes();
   return result;
 }
@@ -34,15 +27,27 @@ Linear TensorReader::linear(const std::string& name, std::int64_t in, std::int64
                 bias ? peek(name + ".bias", {out}) : at::Tensor());
 }
 
-LayerNorm TensorReader::norm(const std::string& name, std::int64_t size, double epsilon,
-                             bool bias) {
+LayerNorm TensorReader::norm(const std::string& name, std::int64_t size, double epsilon, bool bias,
+                             at::ScalarType type) {
   // Checkpoints from TensorFlow's days call them so, and transformers reads them.
   const bool old = !has(name + ".weight") && has(name + ".gamma");
+  const auto take = [&](const char* part) {
+    const at::Tensor vector = peek(name + part, {size});
+    const at::Tensor placed = kernels_.only_cpu ? vector : vector.to(kernels_.device, type);
+    bytes_ += placed.nbytes();
+    return placed;
+  };
   LayerNorm norm;
-  norm.weight = tensor(name + (old ? ".gamma" : ".weight"), {size});
-  if (bias) norm.bias = tensor(name + (old ? ".beta" : ".bias"), {size});
+  norm.weight = take(old ? ".gamma" : ".weight");
+  if (bias) norm.bias = take(old ? ".beta" : ".bias");
   norm.epsilon = epsilon;
   return norm;
+}
+
+at::Tensor TensorReader::table(const at::Tensor& rows) {
+  const at::Tensor placed = kernels_.only_cpu ? rows : on_device(rows, kernels_);
+  bytes_ += placed.nbytes();
+  return placed;
 }
 
 }  // namespace ml_worker

@@ -7,40 +7,43 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <utility>
 
+#include "model/kernels.h"
 #include "model/layers.h"
-#include "model/precision.h"
 #include "model/weights.h"
 
 namespace ml_worker {
 
 class TensorReader {
  public:
-  /// Names are looked up behind `prefix`. Linear layers are for `precision`, all else is float32.
-  TensorReader(const Weights& weights, std::string prefix, Precision precision)
-      : weights_(weights), prefix_(std::move(prefix)), precision_(precision) {}
+  /// Names are looked up behind `prefix`. What is made of the weights is for `kernels`.
+  TensorReader(const Weights& weights, std::string prefix, Kernels kernels)
+      : weights_(weights), prefix_(std::move(prefix)), kernels_(std::move(kernels)) {}
 
   bool has(const std::string& name) const { return weights_.has(prefix_ + name); }
-  /// float32; a view of the file where it can be. Throws StartupError(ExitCode::model).
-  at::Tensor tensor(const std::string& name, std::initializer_list<std::int64_t> shape);
-  /// The same, not counted: what is copied is counted where the copy is.
+  /// float32 on the CPU; a view of the file where it can be. Not counted: what is made of it is.
+  /// Throws StartupError(ExitCode::model).
   at::Tensor peek(const std::string& name, std::initializer_list<std::int64_t> shape) const;
 
   Linear linear(const std::string& name, std::int64_t in, std::int64_t out, bool bias);
   Linear linear(const at::Tensor& weight, const at::Tensor& bias);
-  LayerNorm norm(const std::string& name, std::int64_t size, double epsilon, bool bias);
-
-  /// Counts what was made of what was peeked at.
-  void count(const at::Tensor& made) { bytes_ += made.nbytes(); }
+  /// For rows of `type`: the CPU's kernels want float32 weights whatever the rows are, those of
+  /// other devices want the rows' own type.
+  LayerNorm norm(const std::string& name, std::int64_t size, double epsilon, bool bias,
+                 at::ScalarType type);
+  /// A table of embeddings: with the CPU's kernels as it is (the file's view), else in the layers'
+  /// type on their device.
+  at::Tensor table(const at::Tensor& rows);
 
   /// Held by what was taken so far.
   std::size_t bytes() const { return bytes_; }
-  Precision precision() const { return precision_; }
+  const Kernels& kernels() const { return kernels_; }
 
  private:
   const Weights& weights_;
   std::string prefix_;
-  Precision precision_;
+  Kernels kernels_;
   std::size_t bytes_ = 0;
 };
 

@@ -3,7 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/tensor.h>
+#include <ATen/ops/from_blob.h>
 
 #include <optional>
 #include <stdexcept>
@@ -12,8 +12,10 @@
 
 #include "model/attention.h"
 #include "model/embedding.h"
+#include "model/kernels.h"
 #include "model/layers.h"
 #include "model/libtorch.h"
+#include "model/pass.h"
 #include "model/tensor_reader.h"
 
 namespace ml_worker {
@@ -28,6 +30,12 @@ struct Layer {
   Linear down;
   LayerNorm output_norm;
 };
+
+/// Of the states between layers. Where norms come first nothing rescales the sum of all layers, and
+/// 16 bits would round it again and again.
+at::ScalarType residual_type(const TransformerConfig& config, const Kernels& kernels) {
+  return config.architecture->norm_first ? at::kFloat : scalar_type(kernels.precision);
+}
 
 /// Takes the layers out of the weights, under the architecture's names.
 class LayerLoader {
@@ -53,7 +61,7 @@ class LayerLoader {
  private:
   LayerNorm norm(const std::string& at, std::string_view name) {
     return reader_.norm(at + std::string(name), config_.hidden, config_.norm_epsilon,
-                        config_.norm_bias);
+                        config_.norm_bias, residual_type(config_, reader_.kernels()));
   }
 
   /// One matrix multiply for the three.
@@ -101,8 +109,14 @@ std::optional<RelativeBias> load_relative_bias(const TransformerConfig& config,
                                                TensorReader& reader) {
   const std::string name(config.architecture->tensors.relative_bias);
   if (name.empty()) return std::nullopt;
-  return RelativeBias(reader.tensor(name + ".weight", {32, config.heads}),
-                      static_cast<std::int64_t>(config.max_tokens()));
+  return RelativeBias(reader.peek(name + ".weight", {32, config.heads}),
+                      static_cast<std::int64_t>(config.max_tokens()), reader.kernels());
+}
+
+/// A view, to be read at once.
+at::Tensor view(const std::vector<std::int32_t>& numbers) {
+  auto* elements = const_cast<std::int32_t*>(numbers.data());  // from_blob only reads here
+  return at::from_blob(elements, {static_cast<std::int64_t>(numbers.size())}, at::kInt);
 }
 
 std::vector<float> to_floats(const at::Tensor& states) {
@@ -123,63 +137,65 @@ class Transformer::Impl {
  public:
   Impl(const TransformerConfig& config, TensorReader reader)
       : config_(config),
+        kernels_(reader.kernels()),
         embedding_(config_, reader),
         relative_bias_(load_relative_bias(config_, reader)),
         layers_(load_layers(config_, reader)),
-        type_(scalar_type(reader.precision())) {
+        type_(scalar_type(kernels_.precision)) {
     const std::string final_norm(config.architecture->tensors.final_norm);
     if (!final_norm.empty()) {
-      final_norm_ = reader.norm(final_norm, config.hidden, config.norm_epsilon, config.norm_bias);
+      final_norm_ = reader.norm(final_norm, config.hidden, config.norm_epsilon, config.norm_bias,
+                                residual_type(config, kernels_));
     }
     if (config.architecture->positions == Positions::rotary) {
-      rotary_.emplace(config.rotary_base, head_size(), config.positions);
-      local_rotary_.emplace(config.local_rotary_base, head_size(), config.positions);
+      rotary_.emplace(config.rotary_base, head_size(), config.positions, kernels_.device);
+      local_rotary_.emplace(config.local_rotary_base, head_size(), config.positions,
+                            kernels_.device);
     }
     bytes_ = reader.bytes();
   }
 
   std::vector<float> forward(const PackedTokens& tokens) const {
-    Pass pass{tokens.packing, {}, LocalMask(config_.window)};
-    if (rotary_) pass.places = at::tensor(places_in_text(tokens.packing), at::kInt);
-    at::Tensor states = embedding_.apply(tokens).to(residual_type());
-    for (std::size_t i = 0; i < layers_.size(); ++i) states = apply_layer(i, states, pass);
-    return to_floats(final_norm_ ? final_norm_->apply(states) : states);
+    const std::vector<std::int32_t> rows = position_rows(config_, tokens);
+    const std::vector<std::int32_t> places = places_in_text(tokens.packing);
+    const std::vector<std::int32_t> bounds = text_bounds(tokens.packing);
+    return to_floats(states({tokens.packing, view(tokens.ids), view(rows), view(places),
+                             view(bounds), longest_text(tokens.packing)}));
   }
 
+  at::Tensor states(const Pass& pass) const {
+    LocalMask local_mask(config_.window, kernels_);
+    at::Tensor states = embedding_.apply(pass.ids, pass.rows).to(residual_type(config_, kernels_));
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      states = apply_layer(i, states, pass, local_mask);
+    }
+    return final_norm_ ? final_norm_->apply(states) : states;
+  }
+
+  const TransformerConfig& config() const { return config_; }
+  bool takes_any_lengths() const { return kernels_.varlen && !relative_bias_; }
   std::size_t weight_bytes() const { return bytes_; }
 
  private:
-  /// What a forward pass has beside the states.
-  struct Pass {
-    const Packing& packing;
-    at::Tensor places;  ///< of rotary layers
-    LocalMask local_mask;
-  };
-
   std::int64_t head_size() const { return config_.hidden / config_.heads; }
-
-  /// Where norms come first nothing rescales the sum of all layers, and 16 bits would round it
-  /// again and again.
-  at::ScalarType residual_type() const {
-    return config_.architecture->norm_first ? at::kFloat : type_;
-  }
 
   /// x + y·Wᵀ + b, in the type of x.
   static at::Tensor add_to(const at::Tensor& x, const Linear& linear, const at::Tensor& y) {
     return x.scalar_type() == y.scalar_type() ? linear.apply_add(y, x) : x + linear.apply(y);
   }
 
-  at::Tensor apply_layer(std::size_t index, const at::Tensor& x, Pass& pass) const {
+  at::Tensor apply_layer(std::size_t index, const at::Tensor& x, const Pass& pass,
+                         LocalMask& local_mask) const {
     const Layer& layer = layers_[index];
     if (config_.architecture->norm_first) {
       const at::Tensor normed = layer.attention_norm ? layer.attention_norm->apply(x) : x;
-      const at::Tensor attended =
-          add_to(x, layer.attention_output, attend_layer(index, normed.to(type_), pass));
+      const at::Tensor attended = add_to(x, layer.attention_output,
+                                         attend_layer(index, normed.to(type_), pass, local_mask));
       const at::Tensor widened = widen(layer, layer.output_norm.apply(attended).to(type_));
       return add_to(attended, layer.down, widened);
     }
     const at::Tensor attended = layer.attention_norm->apply(
-        layer.attention_output.apply_add(attend_layer(index, x, pass), x));
+        layer.attention_output.apply_add(attend_layer(index, x, pass, local_mask), x));
     return layer.output_norm.apply(layer.down.apply_add(widen(layer, attended), attended));
   }
 
@@ -188,17 +204,25 @@ class Transformer::Impl {
     return layer.gate ? layer.gate->apply_multiply(x, activated) : activated;
   }
 
-  at::Tensor attend_layer(std::size_t index, const at::Tensor& x, Pass& pass) const {
+  at::Tensor attend_layer(std::size_t index, const at::Tensor& x, const Pass& pass,
+                          LocalMask& local_mask) const {
     const at::Tensor qkv = layers_[index].query_key_value.apply(x);
     const bool local = !config_.local.empty() && config_.local[index];
     if (rotary_) (local ? local_rotary_ : rotary_)->apply(qkv, config_.heads, pass.places);
+    if (takes_any_lengths()) {
+      return kernels_
+          .varlen(qkv.view({qkv.size(0), 3, config_.heads, head_size()}), pass.bounds, pass.longest,
+                  local ? config_.window : -1)
+          .reshape({qkv.size(0), config_.hidden});
+    }
     AttentionMask mask;
     if (relative_bias_) mask = [this](std::int64_t n) { return relative_bias_->mask(n); };
-    if (local) mask = [&pass](std::int64_t n) { return pass.local_mask.mask(n); };
-    return attend(qkv, config_.heads, pass.packing, mask);
+    if (local) mask = [&local_mask](std::int64_t n) { return local_mask.mask(n); };
+    return attend(qkv, config_.heads, pass.packing, mask, kernels_);
   }
 
   TransformerConfig config_;
+  Kernels kernels_;
   Embedding embedding_;
   std::optional<RelativeBias> relative_bias_;
   std::vector<Layer> layers_;
@@ -210,10 +234,10 @@ class Transformer::Impl {
 };
 
 Transformer::Transformer(const TransformerConfig& config, const Weights& weights,
-                         Precision precision)
+                         const Kernels& kernels)
     : impl_(libtorch::loading([&] {
         const std::string prefix = encoder_prefix(*config.architecture, weights);
-        return std::make_unique<Impl>(config, TensorReader(weights, prefix, precision));
+        return std::make_unique<Impl>(config, TensorReader(weights, prefix, kernels));
       })) {}
 
 Transformer::~Transformer() = default;
@@ -221,6 +245,12 @@ Transformer::~Transformer() = default;
 std::vector<float> Transformer::forward(const PackedTokens& tokens) const {
   return libtorch::running([&] { return impl_->forward(tokens); });
 }
+
+at::Tensor Transformer::states(const Pass& pass) const { return impl_->states(pass); }
+
+const TransformerConfig& Transformer::config() const { return impl_->config(); }
+
+bool Transformer::takes_any_lengths() const { return impl_->takes_any_lengths(); }
 
 std::size_t Transformer::weight_bytes() const { return impl_->weight_bytes(); }
 

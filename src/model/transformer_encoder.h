@@ -1,25 +1,26 @@
-// The seam's Encoder: a transformer, what is pooled from it, and what stands behind the pooling.
+// The seam's Encoder: a replica that gives states and pooled vectors, and what stands behind the
+// pooling.
 #pragma once
 
+#include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "ml_worker/encoder.h"
-#include "model/pooling.h"
-#include "model/transformer.h"
+#include "model/replica.h"
 #include "model/vector_layers.h"
 
 namespace ml_worker {
 
+/// What the replicas of a model share.
 struct EncoderParts {
   ModelDescription description;
   std::unique_ptr<Tokenizer> tokenizer;
   std::size_t vocabulary = 0;
-  std::unique_ptr<Transformer> transformer;
-  std::vector<PoolingMode> pooling;
+  std::size_t pooled_size = 0;          ///< length of a pooled vector
   std::unique_ptr<VectorLayers> after;  ///< null: nothing
 };
 
-std::unique_ptr<Encoder> make_encoder(EncoderParts parts);
+std::unique_ptr<Encoder> make_encoder(std::shared_ptr<const EncoderParts> parts,
+                                      std::unique_ptr<Replica> replica);
 
 }  // namespace ml_worker

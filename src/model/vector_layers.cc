@@ -77,7 +77,7 @@ class VectorLayers::Impl {
     if (module.kind == VectorModule::Kind::dense) {
       layers_.emplace_back(load_dense(reader, module));
     } else {
-      layers_.emplace_back(reader.norm("norm", module.in, kNormEpsilon, true));
+      layers_.emplace_back(reader.norm("norm", module.in, kNormEpsilon, true, at::kFloat));
     }
     bytes_ += reader.bytes();
   }
@@ -93,7 +93,7 @@ class VectorLayers::Impl {
         config.head_activation, false, std::nullopt});
     if (!names.norm.empty()) {
       layers_.emplace_back(reader.norm(std::string(names.norm), config.hidden, config.norm_epsilon,
-                                       config.norm_bias));
+                                       config.norm_bias, at::kFloat));
     }
     layers_.emplace_back(
         DenseLayer{reader.linear(std::string(names.classifier), config.hidden, labels, true),

@@ -20,12 +20,16 @@
 
 namespace ml_worker {
 
-/// As many lanes as the model with the most replicas has.
+/// As many lanes as the model with the most replicas has; a budget of 0 is the largest that a model
+/// names.
 inline BatchingOptions batching_options(const ServiceOptions& options, const ModelTable& models) {
   BatchingOptions batching = options.batching;
+  std::size_t named = 0;
   for (const auto& model : models.all()) {
     batching.lanes = std::max(batching.lanes, model.encoder->replicas());
+    named = std::max(named, model.encoder->description().batch_tokens);
   }
+  if (batching.batch_tokens == 0) batching.batch_tokens = named;
   return batching;
 }
 

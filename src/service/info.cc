@@ -82,6 +82,32 @@ Value memory_section(const Core& core) {
               {"models_max_bytes", core.options.models_max_bytes}});
 }
 
+Value device_value(const DeviceStatus& device) {
+  return map({{"device", device.device},
+              {"name", device.name},
+              {"memory_bytes", device.memory_bytes},
+              {"limit_bytes", device.limit_bytes},
+              {"used_bytes", device.used_bytes},
+              {"reserved_bytes", device.reserved_bytes},
+              {"batch_tokens", device.batch_tokens}});
+}
+
+/// Each GPU once, with the smallest budget that a model has on it.
+Value devices_section(const ModelTable& models) {
+  std::map<std::string, DeviceStatus> by_name;
+  for (const auto& model : models.all()) {
+    for (const DeviceStatus& device : model.encoder->devices()) {
+      const auto [known, added] = by_name.emplace(device.device, device);
+      std::size_t& budget = known->second.batch_tokens;
+      const bool smaller = device.batch_tokens > 0 && (budget == 0 || device.batch_tokens < budget);
+      if (smaller) budget = device.batch_tokens;
+    }
+  }
+  ValueList devices;
+  for (const auto& entry : by_name) devices.push_back(device_value(entry.second));
+  return devices;
+}
+
 Value cache_section(const CacheStats& stats) {
   const auto looked_up = static_cast<double>(stats.hits + stats.misses);
   const double rate = looked_up > 0.0 ? static_cast<double>(stats.hits) / looked_up : 0.0;
@@ -158,6 +184,7 @@ Value histograms_section(const CallCounters& counters, const BatchingStats& batc
 Value info_value(const Core& core) {
   return map({{"model", model_section(core.models)},
               {"memory", memory_section(core)},
+              {"devices", devices_section(core.models)},
               {"cache", cache_section(core.cache.stats())},
               {"queue", queue_section(core.batcher.stats())},
               {"calls", calls_section(core)},
@@ -186,6 +213,7 @@ Value metrics_value(const Core& core) {
   return map({{"uptime_ms", uptime(core)},
               {"calls", calls_section(core)},
               {"failures", failures_section(*core.counters)},
+              {"devices", devices_section(core.models)},
               {"cache", cache_section(core.cache.stats())},
               {"queue", queue_section(batching)},
               {"histograms", histograms_section(*core.counters, batching)}});

@@ -42,7 +42,7 @@ void Drain::start(std::chrono::milliseconds timeout) {
 
 void Drain::run(std::chrono::milliseconds timeout) {
   node_.unpublish();
-  abandoned_ = !service_.drain(timeout);
+  service_.drain(timeout);
   node_.stop(kLinger);
 }
 

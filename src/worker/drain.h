@@ -28,8 +28,6 @@ class Drain {
   void retire(const std::string& what);
 
   bool retired() const { return retired_; }
-  /// Some calls were not answered in time: the device's thread may never come back.
-  bool abandoned() const { return abandoned_; }
 
  private:
   void start(std::chrono::milliseconds timeout);  // REQUIRES: mutex_ held
@@ -38,7 +36,6 @@ class Drain {
   distribution::Node& node_;
   Service& service_;
   std::atomic<bool> retired_{false};
-  std::atomic<bool> abandoned_{false};
   std::mutex mutex_;
   std::thread thread_;
 };

@@ -143,12 +143,12 @@ class Checks {
   Service& service_;
 };
 
-/// What cannot be stopped in an orderly way is left to the operating system.
+/// What cannot be stopped in an orderly way is left to the operating system: a device that is no
+/// good any more may neither answer nor give its memory back.
 ExitCode end(const Drain& drain) {
   log::info("stopped");
-  if (!drain.retired()) return ExitCode::ok;
-  if (drain.abandoned()) std::_Exit(static_cast<int>(ExitCode::self_check));
-  return ExitCode::self_check;
+  if (drain.retired()) std::_Exit(static_cast<int>(ExitCode::self_check));
+  return ExitCode::ok;
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Our side of the benchmark: the service with a model, without the wire, asked like the other peers
 // (peer.py): one JSON object a line.
 //
-//   bench_tool MODEL DTYPE TEXTS.json [THREADS [BATCH_TOKENS]]
+//   bench_tool MODEL DTYPE TEXTS.json [THREADS [BATCH_TOKENS [DEVICE]]]
 //
 // {"op": "batch" | "one" | "vectors" | "callers", "set": NAME, "count": N, …}
 #include <unistd.h>
@@ -105,14 +105,18 @@ json run_one_by_one(Service& service, const Texts& texts) {
   return {{"us", microseconds}};
 }
 
-/// Each of `callers` threads asks for one text at a time, every text once.
-json run_callers(Service& service, const Texts& texts, std::size_t callers) {
+/// Each of `callers` threads asks for `each` texts at a time, every text once.
+json run_callers(Service& service, const Texts& texts, std::size_t callers, std::size_t each) {
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> threads;
   const auto start = Clock::now();
   for (std::size_t i = 0; i < callers; ++i) {
     threads.emplace_back([&] {
-      for (std::size_t at = next++; at < texts.size(); at = next++) encode(service, {texts[at]});
+      for (std::size_t at = next.fetch_add(each); at < texts.size(); at = next.fetch_add(each)) {
+        const auto first = texts.begin() + static_cast<std::ptrdiff_t>(at);
+        const auto count = static_cast<std::ptrdiff_t>(std::min(each, texts.size() - at));
+        encode(service, Texts(first, first + count));
+      }
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -124,7 +128,9 @@ json answer(Service& service, const std::map<std::string, Texts>& sets, const js
   texts.resize(std::min(texts.size(), request.value("count", texts.size())));
   const std::string op = request.at("op");
   if (op == "one") return run_one_by_one(service, texts);
-  if (op == "callers") return run_callers(service, texts, request.at("callers"));
+  if (op == "callers") {
+    return run_callers(service, texts, request.at("callers"), request.value("each", 1));
+  }
   return run_batch(service, texts, request);
 }
 
@@ -140,8 +146,12 @@ int serve(const std::vector<std::string>& arguments) {
   ModelOptions model;
   model.dtype = dtype_of(arguments.at(1));
   if (arguments.size() > 3) model.compute_threads = std::stoi(arguments[3]);
+  if (arguments.size() > 5) model.device = arguments[5];
   ServiceOptions options;
   options.cache_bytes = 0;
+  // One on the two cores that the CPU's figures are from.
+  options.tokenizer_threads =
+      std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2);
   if (arguments.size() > 4) options.batching.batch_tokens = std::stoul(arguments[4]);
   const auto sets = json::parse(std::ifstream(arguments.at(2))).get<std::map<std::string, Texts>>();
   Service service(options, {LoadedModel(load_model(arguments.at(0), model))});

@@ -134,7 +134,11 @@ wrong_model_name(_) ->
     _ = ends(65, ["--name", name(), "--model", "../../etc/passwd"], ?COOKIE, ["model name"]).
 
 unsupported_device(_) ->
-    _ = ends(64, ["--name", name(), "--device", "tpu"], ?COOKIE, ["tpu"]).
+    _ = ends(64, ["--name", name(), "--device", "tpu"], ?COOKIE, ["tpu"]),
+    %% The suites hide what GPUs there are (scripts/run_tests.py).
+    _ = ends(64, ["--name", name(), "--device", "cuda:0"], ?COOKIE, ["device 'cuda'", "driver"]),
+    _ = ends(64, ["--name", name(), "--device-replicas", "0"], ?COOKIE, ["--device-replicas"]),
+    _ = ends(64, ["--name", name(), "--device-memory", "-1"], ?COOKIE, ["--device-memory"]).
 
 config_file(Config) ->
     Name = name(),

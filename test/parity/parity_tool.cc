@@ -2,7 +2,7 @@
 //
 //   parity_tool ids MODEL [LIMIT [left|right]] < TEXTS > IDS
 //   parity_tool pairs MODEL [LIMIT [left|right]] < PAIRS > PAIRS_OF_IDS
-//   parity_tool vectors MODEL [THREADS [DTYPE [BATCH_TOKENS]]] < TEXTS > FLOATS
+//   parity_tool vectors MODEL [THREADS [DTYPE [BATCH_TOKENS [DEVICE]]]] < TEXTS > FLOATS
 //   parity_tool describe MODEL
 //   parity_tool find NAME ROOT…
 //
@@ -160,6 +160,7 @@ int print_vectors(const Arguments& arguments) {
   if (arguments.size() > 2) options.compute_threads = std::stoi(arguments[2]);
   if (arguments.size() > 3) options.dtype = dtype_of(arguments[3]);
   const std::size_t batch_tokens = arguments.size() > 4 ? std::stoul(arguments[4]) : 2048;
+  if (arguments.size() > 5) options.device = arguments[5];
   const auto loading = Clock::now();
   const auto encoder = load_model(arguments.at(1), options);
   const double load_seconds = seconds_since(loading);
@@ -168,6 +169,7 @@ int print_vectors(const Arguments& arguments) {
   const auto vectors = embed(*encoder, inputs, batch_tokens);
   std::cerr << nlohmann::json({{"texts", inputs.size()},
                                {"load_seconds", load_seconds},
+                               {"numerics", encoder->description().numerics},
                                {"seconds", seconds_since(start)}})
                    .dump()
             << '\n';

@@ -36,9 +36,13 @@ class CheckLayersTest(unittest.TestCase):
         self.append("src/service/service.cc", '#include "ml_worker/distribution.h"\n')
         self.assertIn("not declared", self.problems())
 
-    def test_only_model_may_include_libtorch(self):
+    def test_only_model_and_cuda_may_include_libtorch(self):
         self.append("src/batching/batcher.cc", "#include <ATen/ATen.h>\n")
-        self.assertIn("belongs to model", self.problems())
+        self.assertIn("belongs to cuda, model", self.problems())
+
+    def test_what_needs_cuda_stays_out_of_the_program(self):
+        self.append("src/model/load.cc", "#include <c10/cuda/CUDAStream.h>\n")
+        self.assertIn("belongs to cuda", self.problems())
 
     def test_only_terms_may_include_ei(self):
         self.append("src/distribution/control.cc", '#include "ei.h"\n')

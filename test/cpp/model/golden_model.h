@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +20,9 @@
 namespace ml_worker::testing {
 
 inline nlohmann::json read_golden(const std::string& name) {
-  const std::filesystem::path path = std::filesystem::path(ML_WORKER_GOLDEN) / (name + ".json");
+  const char* elsewhere = std::getenv("ML_WORKER_TEST_GOLDEN");
+  const std::filesystem::path folder = elsewhere != nullptr ? elsewhere : ML_WORKER_GOLDEN;
+  const std::filesystem::path path = folder / (name + ".json");
   return nlohmann::json::parse(std::ifstream(path));
 }
 

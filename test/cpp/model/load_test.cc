@@ -147,8 +147,10 @@ TEST_CASE("batches that cannot be computed are refused, and the next one works")
 
 TEST_CASE("devices and types that are not there are refused by name") {
   ModelOptions options;
-  options.device = "cuda:0";
-  CHECK_THAT(refusal(model_path(), options), Contains("64 device 'cuda:0' is not supported"));
+  options.device = "tpu";
+  CHECK_THAT(refusal(model_path(), options), Contains("64 device 'tpu': expected auto, cpu, cuda"));
+  options.device = "cuda:999";
+  CHECK_THAT(refusal(model_path(), options), Contains("64 device 'cuda"));
   options.device = "cpu";
   options.compute_threads = -1;
   CHECK_THAT(refusal(model_path(), options), Contains("64 compute threads"));

@@ -253,6 +253,43 @@ TEST_CASE("info says what the contract asks for") {
   CHECK(std::is_sorted(service_options().begin(), service_options().end()));
 }
 
+TEST_CASE("info and metrics name each GPU once, with the smaller budget of its models") {
+  ServiceFixture f;
+  CHECK(at(f.service().info(), "devices") == Value(ValueList{}));
+  f.destroy_service();
+  DeviceStatus gpu{"cuda:0", "NVIDIA H100", 80000, 60000, 500, 700, 0};
+  f.encoder->device_status = {gpu, {"cuda:1", "NVIDIA H100", 80000, 0, 1, 2, 0}};
+  gpu.batch_tokens = 512;
+  f.second->device_status = {gpu};
+  for (const Value& answer : {*f.ask(InfoRequest{}).value, *f.ask(MetricsRequest{}).value}) {
+    const auto devices = std::get<ValueList>(at(answer, "devices").storage());
+    REQUIRE(devices.size() == 2);
+    CHECK(devices[0] == map({{"device", "cuda:0"},
+                             {"name", "NVIDIA H100"},
+                             {"memory_bytes", 80000},
+                             {"limit_bytes", 60000},
+                             {"used_bytes", 500},
+                             {"reserved_bytes", 700},
+                             {"batch_tokens", 512}}));
+    CHECK(at(devices[1], "device") == Value("cuda:1"));
+  }
+}
+
+TEST_CASE("a budget of 0 tokens is what suits the models' device") {
+  ServiceOptions options;
+  options.batching.batch_tokens = 0;
+  ServiceFixture f(options);
+  f.encoder->change_description().batch_tokens = 8;
+  f.second->change_description().batch_tokens = 8;
+  const Pending holder = f.hold_device();
+  const Pending many = f.start({"a b", "c d", "e f", "g h"});
+  f.wait_until_queued(4);
+  f.encoder->open();
+  REQUIRE(many.wait().vectors);
+  // One forward pass for the text that held the device, the others two at a time.
+  CHECK(f.encoder->forwards == 3);
+}
+
 TEST_CASE("info of a fresh worker has finite numbers only") {
   ServiceFixture f;
   CHECK(all_finite(f.service().info()));

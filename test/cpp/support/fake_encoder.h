@@ -126,6 +126,7 @@ class FakeEncoder : public Encoder {
   }
 
   std::size_t replicas() const override { return replica_count; }
+  std::vector<DeviceStatus> devices() const override { return device_status; }
 
   /// From now on forward() waits at its beginning until open().
   void close() {
@@ -156,6 +157,7 @@ class FakeEncoder : public Encoder {
   std::thread::id forward_thread() const { return forward_thread_; }
 
   std::size_t replica_count = 1;  ///< all of them this one: forward() is thread safe
+  std::vector<DeviceStatus> device_status;
   std::atomic<bool> fail_always{false};
   std::atomic<float> drift{0.0F};  ///< added to the first element
   std::atomic<std::size_t> forwards{0};
