@@ -126,6 +126,15 @@ class Writer {
 Result<Request> parse_request(std::string_view function, ScannedTerm arguments,
                               const RequestLimits& limits);
 
+/// An empty buffer with room for `size` bytes. A large one has large pages, and is one that was
+/// given back, if there is one of that size: the kernel clears fresh pages, which costs as much as
+/// writing them. Any thread.
+Bytes buffer_for(std::size_t size);
+
+/// Gives a buffer back that is not needed any more. One is kept, of 8 to 128 MiB; while nobody uses
+/// it the kernel may take its pages.
+void recycle(Bytes bytes);
+
 /// A finished call as terms *without* version byte: the value returned, or the reason raised.
 struct CallReply {
   bool raised = false;

@@ -44,6 +44,19 @@ Bytes whole_head(const OutMessage& message) {
   return head;
 }
 
+/// Kept until its last piece is out.
+std::shared_ptr<const Bytes> sent_once(Bytes bytes) {
+  struct Sent {
+    explicit Sent(Bytes moved) : bytes(std::move(moved)) {}
+    ~Sent() { terms::recycle(std::move(bytes)); }
+    Sent(const Sent&) = delete;
+    Sent& operator=(const Sent&) = delete;
+    Bytes bytes;
+  };
+  const auto sent = std::make_shared<Sent>(std::move(bytes));
+  return {sent, &sent->bytes};
+}
+
 Bytes with_length(const Bytes& head, std::size_t tail_bytes) {
   Bytes out;
   out.reserve(kLengthBytes + head.size());
@@ -88,7 +101,7 @@ void SendQueue::push_small(Bytes bytes) {
 
 void SendQueue::push_large(OutMessage message) {
   Large large{std::make_shared<const Bytes>(head_of(message)),
-              std::make_shared<const Bytes>(std::move(message.payload->tail)),
+              sent_once(std::move(message.payload->tail)),
               ++last_sequence_,
               0,
               0,

@@ -1,9 +1,6 @@
 #include "terms/reply.h"
 
-#include <sys/mman.h>
-
 #include <chrono>
-#include <memory>
 #include <new>
 #include <utility>
 
@@ -72,23 +69,9 @@ void write_extras(const VectorsReply& reply, Clock::time_point start, Writer& wr
   }
 }
 
-/// Room for a reply that will be written from end to end: large ones in large pages, which costs
-/// the kernel a five hundredth of the faults.
-void reserve_large(Bytes& out, std::size_t size) {
-  constexpr std::size_t kLargePage = std::size_t{2} << 20;
-  out.reserve(size);
-  if (size < 4 * kLargePage) return;
-  void* first = out.data();
-  std::size_t room = size;
-  if (std::align(kLargePage, kLargePage, first, room) == nullptr) return;
-  // A hint: without it, or where it is refused, all is the same but slower.
-  ::madvise(first, room / kLargePage * kLargePage, MADV_HUGEPAGE);
-}
-
 CallReply embeddings_term(const VectorsReply& reply, std::size_t size, std::size_t max_bytes) {
   const auto start = Clock::now();
-  CallReply result;
-  reserve_large(result.term, size);
+  CallReply result{.raised = false, .term = buffer_for(size)};
   Writer writer(result.term);
   writer.map(key_count(reply));
   writer.atom("embeddings");
@@ -99,8 +82,7 @@ CallReply embeddings_term(const VectorsReply& reply, std::size_t size, std::size
 
 CallReply prediction_term(const VectorsReply& reply, bool single, std::size_t size,
                           std::size_t max_bytes) {
-  CallReply result;
-  reserve_large(result.term, size);
+  CallReply result{.raised = false, .term = buffer_for(size)};
   const bool bare = single && !reply.vectors.empty();
   if (bare && reply.scalars) {
     write_scalar(reply.vectors.front()->values.front(), reply.format, result.term);

@@ -7,7 +7,8 @@
 
 -define(CALLS, 20000).
 -define(WARM_UP, 2000).
--define(LARGE_CALLS, 5).
+-define(ROUNDS, 20).
+-define(LARGE_CALLS, 10).
 
 main([Worker, Plain]) ->
     Nodes = [{"worker", list_to_atom(Worker)}, {"BEAM", list_to_atom(Plain)}],
@@ -26,7 +27,8 @@ row(Name, Values) -> io:format("~-44s ~12s ~12s~n", [Name | Values]).
 small(Nodes, Callers) ->
     _ = [round_trips(Node, Callers, ?WARM_UP) || {_, Node} <- Nodes],
     % In turn, so that a slow moment of the machine strikes both.
-    Rounds = [[round_trips(Node, Callers, ?CALLS div 4) || {_, Node} <- Nodes] || _ <- lists:seq(1, 4)],
+    Rounds = [[round_trips(Node, Callers, ?CALLS div ?ROUNDS) || {_, Node} <- Nodes]
+              || _ <- lists:seq(1, ?ROUNDS)],
     Both = [lists:append(Times) || Times <- transpose([[T || {T, _} <- Round] || Round <- Rounds])],
     Walls = [lists:sum(Ws) || Ws <- transpose([[W || {_, W} <- Round] || Round <- Rounds])],
     Name = io_lib:format("get_load, ~b caller~s, ", [Callers, [$s || Callers > 1]]),

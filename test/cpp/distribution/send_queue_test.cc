@@ -186,5 +186,16 @@ TEST_CASE("a cleared queue is empty") {
   CHECK(queue.next().empty());
 }
 
+TEST_CASE("the buffer of a large message that is out is the next one's") {
+  constexpr std::size_t kBytes = std::size_t{40} << 20;
+  Bytes tail = terms::buffer_for(kBytes);
+  tail.assign(kBytes, 'x');
+  const char* const place = tail.data();
+  SendQueue queue(true);
+  queue.push({test::text("control"), TermParts{{}, std::move(tail)}});
+  while (!queue.empty()) take(queue, ~std::size_t{0});
+  CHECK(terms::buffer_for(kBytes).data() == place);
+}
+
 }  // namespace
 }  // namespace ml_worker::distribution
