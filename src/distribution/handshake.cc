@@ -278,8 +278,12 @@ HandshakeStep Acceptor::on(const Finished&, ByteView) { return give_up("the hand
 // ---- Initiator
 // ------------------------------------------------------------------------------------
 
-Initiator::Initiator(LocalNode local, std::string peer_name, RandomSource random)
-    : local_(std::move(local)), peer_name_(std::move(peer_name)), random_(std::move(random)) {}
+Initiator::Initiator(LocalNode local, std::string peer_name, std::function<bool()> is_connected,
+                     RandomSource random)
+    : local_(std::move(local)),
+      peer_name_(std::move(peer_name)),
+      is_connected_(std::move(is_connected)),
+      random_(std::move(random)) {}
 
 HandshakeStep Initiator::start() {
   return {{encode(NameMessage{6, flags::kOurs, local_.creation, local_.name})}, std::nullopt, ""};
@@ -298,8 +302,9 @@ HandshakeStep Initiator::on(const AwaitStatus&, ByteView message) {
     return give_up(is_printable(text) ? "the peer answered " + text.substr(0, 32)
                                       : "the peer answered an unknown status");
   }
+  // `alive`: the peer has a connection, which is gone, or which it has made while we dialled.
+  if (text == "alive" && is_connected_()) return refuse("false", "connected meanwhile");
   state_ = AwaitChallenge{};
-  // `alive`: the peer still has a connection that we know to be gone.
   if (text == "alive") return {{encode(StatusMessage{"true"})}, std::nullopt, ""};
   return {};
 }

@@ -182,7 +182,9 @@ class Acceptor final : public HandshakeMachine {
 /// The side that dials.
 class Initiator final : public HandshakeMachine {
  public:
-  Initiator(LocalNode local, std::string peer_name, RandomSource random = random_u32);
+  /// `is_connected`: whether there is a connection to the peer, which has dialled meanwhile.
+  Initiator(LocalNode local, std::string peer_name, std::function<bool()> is_connected,
+            RandomSource random = random_u32);
   HandshakeStep start() override;
   HandshakeStep on_message(ByteView message) override;
   std::string claimed_name() const override { return peer_name_; }
@@ -203,6 +205,7 @@ class Initiator final : public HandshakeMachine {
 
   LocalNode local_;
   std::string peer_name_;
+  std::function<bool()> is_connected_;
   RandomSource random_;
   std::variant<AwaitStatus, AwaitChallenge, AwaitAck, Finished> state_;
 };

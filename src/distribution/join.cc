@@ -150,7 +150,7 @@ void Joiner::shake_hands() {
   deadline_.cancel();
   handshaker_ = std::make_shared<Handshaker>(
       io_, transports_.dialled(std::move(socket_), host()),
-      std::make_unique<Initiator>(options_.local, options_.peer_name),
+      std::make_unique<Initiator>(options_.local, options_.peer_name, is_connected_),
       [self = shared_from_this()](Established established) {
         self->on_connected(std::move(established));
       },
@@ -169,11 +169,12 @@ void Joiner::on_connected(Established established) {
   check_after(kCheckInterval);
 }
 
-/// Logs a reason once, not at each attempt.
+/// Logs a reason once, not at each attempt; and none where the node has dialled us meanwhile.
 void Joiner::failed(const std::string& why) {
   handshaker_.reset();
   deadline_.cancel();
   if (stopped_) return;
+  if (is_connected_()) return check_after(kCheckInterval);
   if (std::exchange(last_failure_, why) != why) {
     log::warning("cannot join, trying again", {{"node", options_.peer_name}, {"reason", why}});
   }

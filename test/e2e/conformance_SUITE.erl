@@ -17,7 +17,8 @@ all() ->
         [
             timeouts_against_a_stopped_worker, signals_to_a_busy_port, a_worker_killed_in_mid_call,
             pids_of_an_earlier_life, missing_flags, the_digest_of_mandatory_flags,
-            a_front_that_does_not_shake_hands, both_dial_and_ours_goes_on, both_dial_and_theirs_goes_on
+            a_front_that_does_not_shake_hands, both_dial_and_ours_goes_on, both_dial_and_theirs_goes_on,
+            both_dial_and_ours_is_up
         ].
 
 init_per_suite(Config) ->
@@ -237,6 +238,26 @@ both_dial_and_ours_goes_on(_) ->
     answers(Ours),
     ok = dist_wire:send_packet(Dialling, <<"snok">>),
     ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
+    answers(Ours),
+    [gen_tcp:close(Socket) || Socket <- [Listening, Epmd, Dialling, Ours]],
+    ok = e2e:stop(Worker).
+
+%% Ours is there before the worker hears of it on its own: it must not take ours for dead, whose calls
+%% would be lost.
+both_dial_and_ours_is_up(_) ->
+    {Front, Listening, Epmd} = published("zz_front"),
+    Worker = e2e:start_worker(a_worker, ["--join", Front]),
+    Dialling = accepted(Listening),
+    {ok, <<"N", _/binary>>} = dist_wire:receive_packet(Dialling, ?PATIENCE),
+    Ours = dist_wire:connect(e2e:node_of(Worker)),
+    ok = dist_wire:send_name(Ours, Front),
+    ?assertEqual({ok, <<"sok_simultaneous">>}, dist_wire:receive_packet(Ours, ?PATIENCE)),
+    ok = dist_wire:prove(Ours, cookie()),
+    answers(Ours),
+    ok = dist_wire:send_packet(Dialling, <<"salive">>),
+    ?assertEqual({ok, <<"sfalse">>}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
+    ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
+    timer:sleep(500),
     answers(Ours),
     [gen_tcp:close(Socket) || Socket <- [Listening, Epmd, Dialling, Ours]],
     ok = e2e:stop(Worker).

@@ -14,7 +14,10 @@ constexpr const char* kCookie = "cookie";
 std::unique_ptr<HandshakeMachine> make_machine(std::uint8_t steer) {
   const LocalNode local{"worker1@127.0.0.1", kCookie, 9};
   const auto random = [] { return kChallenge; };
-  if ((steer & 1U) != 0) return std::make_unique<Initiator>(local, "front@127.0.0.1", random);
+  if ((steer & 1U) != 0) {
+    return std::make_unique<Initiator>(
+        local, "front@127.0.0.1", [] { return false; }, random);
+  }
   const auto known = static_cast<KnownAs>((steer >> 1U) % 3);
   return std::make_unique<Acceptor>(
       local, [known](const std::string&) { return known; }, random);

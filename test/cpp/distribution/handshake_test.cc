@@ -26,6 +26,8 @@ Digest digest_from_hex(const char* hex) {
   return digest;
 }
 
+const auto kNotConnected = [] { return false; };
+
 LocalNode local() { return {"worker1@127.0.0.1", "secret", 99}; }
 
 Acceptor acceptor(KnownAs known = KnownAs::unknown) {
@@ -212,7 +214,8 @@ TEST_CASE("a node with a dynamic name gets one") {
 }
 
 TEST_CASE("an initiator and an acceptor understand each other") {
-  Initiator dialling({"z@host", "secret", 3}, "worker1@127.0.0.1", [] { return 777U; });
+  Initiator dialling({"z@host", "secret", 3}, "worker1@127.0.0.1", kNotConnected,
+                     [] { return 777U; });
   Acceptor dialled = acceptor();
   const HandshakeStep hello = dialling.start();
   REQUIRE(hello.send.size() == 1);
@@ -230,22 +233,29 @@ TEST_CASE("an initiator and an acceptor understand each other") {
 }
 
 TEST_CASE("an initiator demands the node that it dialled, and its proof") {
-  Initiator dialling({"z@host", "secret", 3}, "other@host", [] { return 777U; });
+  Initiator dialling({"z@host", "secret", 3}, "other@host", kNotConnected, [] { return 777U; });
   dialling.on_message(text("sok"));
   const ChallengeMessage foreign{flags::kOurs, 1, 2, "worker1@127.0.0.1"};
   CHECK_FALSE(dialling.on_message(encode(foreign)).failure.empty());
 
-  Initiator unproved({"z@host", "secret", 3}, "a@b", [] { return 777U; });
+  Initiator unproved({"z@host", "secret", 3}, "a@b", kNotConnected, [] { return 777U; });
   unproved.on_message(text("sok"));
   unproved.on_message(encode(ChallengeMessage{flags::kOurs, 1, 2, "a@b"}));
   CHECK(unproved.on_message(encode(ChallengeAck{})).failure == "wrong cookie");
 
   for (const char* status : {"snok", "snot_allowed", "s", "sconfused"}) {
-    Initiator refused({"z@host", "secret", 3}, "a@b");
+    Initiator refused({"z@host", "secret", 3}, "a@b", kNotConnected);
     CHECK_FALSE(refused.on_message(text(status)).failure.empty());
   }
-  Initiator alive({"z@host", "secret", 3}, "a@b");
+  Initiator alive({"z@host", "secret", 3}, "a@b", kNotConnected);
   CHECK(alive.on_message(text("salive")).send == std::vector<Bytes>{text("strue")});
+}
+
+TEST_CASE("an initiator whose peer has dialled it meanwhile does not take that for dead") {
+  Initiator late({"z@host", "secret", 3}, "a@b", [] { return true; });
+  const HandshakeStep step = late.on_message(text("salive"));
+  CHECK(step.send == std::vector<Bytes>{text("sfalse")});
+  CHECK_FALSE(step.failure.empty());
 }
 
 }  // namespace
