@@ -14,18 +14,16 @@ import secrets
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from cluster import free_port  # noqa: E402  (after the path is set)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TEXTS = (1, 256)
 CONNECTIONS = 64
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Front:

@@ -3,18 +3,15 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from cluster import free_port  # noqa: E402  (after the path is set)
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = ROOT / "build" / "ml_worker"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def measure(model, dtype, texts, bulk, work):
