@@ -11,13 +11,15 @@ terminal only when it fails, and to build/test-logs/SUITE.log always.
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "test" / "support"))
+from cluster import free_port  # noqa: E402  (after the path is set)
+
 LOGS = ROOT / "build" / "test-logs"
 CLIENTS = ROOT / ".deps" / "clients" / "bin" / "python"
 REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
@@ -105,6 +107,8 @@ def suites():
                      "*_test.py"], unittest),
         ("hornbeam", [sys.executable, "-m", "unittest", "discover", "-s", "test/hornbeam", "-p",
                       "*_test.py"], unittest),
+        ("ops", [sys.executable, "-m", "unittest", "discover", "-s", "test/ops", "-p", "*_test.py"],
+         unittest),
         ("docs", [sys.executable, "-m", "unittest", "discover", "-s", "test/docs", "-p",
                   "*_test.py"], unittest),
         ("page", ["/usr/bin/python3", "-m", "unittest", "discover", "-s", "test/page", "-p",
@@ -114,12 +118,6 @@ def suites():
         ("clang-tidy", ["scripts/lint", "clang-tidy"], by_exit_code),
     ]
     return listed
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def has_gpu():

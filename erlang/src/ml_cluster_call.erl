@@ -175,11 +175,16 @@ arguments(#{args := Args, opts := Opts} = Job, Left, #member{opts = Named}) ->
             {ok, with_options(Args, maps:merge(Granted, Opts))}
     end.
 
-%% What a worker names are the options of these two: another function may take none.
+%% What a worker names are the options of functions that take texts: another one may take none. Those
+%% that ask for more beside the vectors are not for all of them.
 wishes(#{function := Function, wishes := Wishes}, Left) when
     Function =:= encode; Function =:= predict
 ->
     Wishes#{timeout_ms => Left};
+wishes(#{function := Function, wishes := Wishes}, Left) when
+    Function =:= tokenize; Function =:= similarity; Function =:= embed_tokens
+->
+    (maps:with([priority, trace], Wishes))#{timeout_ms => Left};
 wishes(_, _) ->
     #{}.
 

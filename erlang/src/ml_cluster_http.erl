@@ -21,6 +21,7 @@
     id := binary(),
     body := binary(),
     trace => binary(),
+    timeout_ms => non_neg_integer() | wrong,
     watch => ml_cluster_watch:watch() | none,
     _ => _
 }.
@@ -87,11 +88,13 @@ table() ->
 admit(Head) ->
     Request = named(Head),
     case checked(Request) of
-        {ok, {stream, Handler}, Dialect} -> {stream, streaming(Handler, Dialect, Request)};
-        {ok, Handler, Dialect} -> sized(Handler, Dialect, Request);
+        {ok, Handler, Dialect} -> accepted(Handler, Dialect, ml_cluster_http_body:timed(Request));
         {preflight, Methods} -> {respond, decorated(preflight(Methods), Request)};
         {error, Reason} -> {respond, refused(Reason, Request)}
     end.
+
+accepted({stream, Handler}, Dialect, Request) -> {stream, streaming(Handler, Dialect, Request)};
+accepted(Handler, Dialect, Request) -> sized(Handler, Dialect, Request).
 
 sized(Handler, Dialect, #{headers := Headers} = Request) ->
     #{body_bytes := Limit, body_timeout_ms := Timeout} = ml_cluster_config:get(limits),
@@ -124,12 +127,7 @@ guarded(Handle, Dialect) ->
         throw:{http, Reason} ->
             ml_cluster_http_error:response(Dialect, Reason);
         Class:Reason:Stack ->
-            %% The request is not in the log: texts are the users'.
-            ok = ml_cluster_log:write(error, handler_failed, #{
-                class => Class,
-                reason => Reason,
-                stack => [{M, F, A} || {M, F, A, _} <- Stack, is_integer(A)]
-            }),
+            ok = ml_cluster_log:bug(handler_failed, Class, Reason, Stack),
             ml_cluster_http_error:response(Dialect, internal)
     end.
 

@@ -2,7 +2,7 @@
 %% thrown as `{http, Reason}' for {@link ml_cluster_http_error}.
 -module(ml_cluster_http_body).
 
--export([object/1, object/3, strings/2, model/1, options/1, patience/1, json/2]).
+-export([object/1, object/3, strings/2, model/1, options/1, patience/1, timed/1, json/2]).
 
 %% A day: what ml_cluster takes.
 -define(MAX_TIMEOUT, 86400000).
@@ -52,35 +52,33 @@ model(_) -> <<"default">>.
 %% @doc Options of a call that come with every request: the time it has, and what the client calls
 %% it, for the worker's log; and how its end is noticed.
 -spec options(ml_cluster_http:request()) -> map().
-options(Request) -> maps:merge(timeout(Request), maps:with([trace, watch], Request)).
+options(#{timeout_ms := wrong}) ->
+    throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds, at most 86400000">>}});
+options(Request) ->
+    maps:with([timeout_ms, trace, watch], Request).
 
 %% @doc How long a request may take to answer, in milliseconds: what its call has, and a little for
 %% the answer to be made.
 -spec patience(ml_cluster_http:head()) -> pos_integer().
-patience(Head) ->
-    try timeout(Head) of
-        #{timeout_ms := Milliseconds} -> Milliseconds + ?GRACE;
-        #{} -> ml_cluster_config:get(default_timeout_ms) + ?GRACE
-    catch
-        %% Refused when it is handled, in the dialect of its route.
-        throw:{http, _} -> ?GRACE
-    end.
+patience(#{timeout_ms := wrong}) -> ?GRACE;
+patience(#{timeout_ms := Milliseconds}) -> Milliseconds + ?GRACE;
+patience(#{}) -> ml_cluster_config:get(default_timeout_ms) + ?GRACE.
 
-timeout(#{headers := #{<<"x-timeout-ms">> := Value}}) ->
+%% @doc A request with the time that its client gives it, as options/1 and patience/1 take it. One that
+%% is wrong is refused when the request is handled, in the dialect of its route.
+-spec timed(ml_cluster_http:head()) -> ml_cluster_http:head().
+timed(#{headers := #{<<"x-timeout-ms">> := Value}} = Head) -> Head#{timeout_ms => milliseconds(Value)};
+timed(Head) -> Head.
+
+milliseconds(Value) when byte_size(Value) < 10 ->
     try binary_to_integer(Value) of
-        Milliseconds when Milliseconds >= 0, Milliseconds =< ?MAX_TIMEOUT, byte_size(Value) < 10 ->
-            #{timeout_ms => Milliseconds};
-        _ ->
-            bad_timeout()
+        Milliseconds when Milliseconds >= 0, Milliseconds =< ?MAX_TIMEOUT -> Milliseconds;
+        _ -> wrong
     catch
-        error:badarg -> bad_timeout()
+        error:badarg -> wrong
     end;
-timeout(_) ->
-    #{}.
-
--spec bad_timeout() -> no_return().
-bad_timeout() ->
-    throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds, at most 86400000">>}}).
+milliseconds(_) ->
+    wrong.
 
 %% @doc A JSON response.
 -spec json(100..599, ml_cluster_json:output()) -> ml_cluster_http:response().

@@ -170,8 +170,8 @@ answer(Line, Index, Options) ->
         end
     catch
         throw:{http, Wrong} -> failed(Index, Wrong);
-        Class:Crash ->
-            ok = ml_cluster_log:write(error, line_failed, #{class => Class, reason => Crash}),
+        Class:Crash:Stack ->
+            ok = ml_cluster_log:bug(line_failed, Class, Crash, Stack),
             failed(Index, internal)
     end.
 

@@ -63,21 +63,40 @@ dimensions(_) -> bad(<<"dimensions">>, <<"expected a positive integer">>).
 -spec bad(binary(), binary()) -> no_return().
 bad(Field, What) -> throw({http, {bad_argument, Field, What}}).
 
-%% @doc The tokens of each text. Workers tell ids: what text each stands for, and where, they don't.
+%% @doc The tokens of each text, whole: what each stands for and where, in bytes of the UTF-8 text. A
+%% prompt counts as part of the text, as there.
 -spec tokenize(ml_cluster_http:request()) -> ml_cluster_http:response().
 tokenize(Request) ->
     Object = ml_cluster_http_body:object(Request),
     Texts = inputs(Object),
+    Special = flag(<<"add_special_tokens">>, Object, true),
     Options = maps:merge(
-        maps:with([timeout_ms], ml_cluster_http_body:options(Request)),
+        ml_cluster_http_body:options(Request),
         maps:with([prompt], requested(Object))
     ),
-    case ml_cluster:call(tokenize, [Texts, default], Options) of
-        {ok, Lists} -> ml_cluster_http_body:json(200, [[token(Id) || Id <- Ids] || Ids <- Lists]);
+    case pieces([Texts, default], Options) of
+        {ok, Lists} -> ml_cluster_http_body:json(200, [tokens(Pieces, Special) || Pieces <- Lists]);
         {error, Reason} -> throw({http, Reason})
     end.
 
-token(Id) -> #{id => Id, text => <<>>, special => false, start => null, stop => null}.
+%% Of a worker that is yet to be upgraded the ids alone.
+pieces(Args, Options) ->
+    case ml_cluster:call(tokenize, Args, Options#{pieces => true}) of
+        {error, {bad_argument, pieces, _}} -> ids(ml_cluster:call(tokenize, Args, Options));
+        Result -> Result
+    end.
+
+ids({ok, Lists}) -> {ok, [[bare(Id) || Id <- Ids] || Ids <- Lists]};
+ids({error, _} = Error) -> Error.
+
+bare(Id) -> #{id => Id, text => <<>>, special => false, start => none, stop => none}.
+
+tokens(Pieces, Special) -> [token(Piece) || Piece <- Pieces, Special orelse not is_special(Piece)].
+
+is_special(#{special := Special}) -> Special.
+
+%% Special tokens stand nowhere in the text.
+token(Piece) -> maps:map(fun(_, Value) -> if Value =:= none -> null; true -> Value end end, Piece).
 
 %% @doc What is served, and its limits, as a worker that is up tells them.
 -spec info(ml_cluster_http:request()) -> ml_cluster_http:response().
@@ -87,14 +106,14 @@ info(_) ->
         [Info | _] -> ml_cluster_http_body:json(200, served(ml_cluster_info:default_model(Info)))
     end.
 
-served(#{name := Name, max_tokens := MaxTokens, numerics := Numerics}) ->
+served(#{name := Name, max_tokens := MaxTokens, numerics := Numerics} = Model) ->
     #{texts := Texts, connections := Connections} = ml_cluster_config:get(limits),
     #{
         model_id => Name,
         model_sha => null,
         served_model_name => Name,
         model_dtype => hd(binary:split(Numerics, <<"/">>)),
-        model_type => #{embedding => #{pooling => mean}},
+        model_type => model_type(Model),
         max_concurrent_requests => Connections,
         max_input_length => MaxTokens,
         max_batch_tokens => MaxTokens,
@@ -106,6 +125,21 @@ served(#{name := Name, max_tokens := MaxTokens, numerics := Numerics}) ->
         sha => null,
         docker_label => null
     }.
+
+%% That server has one mode of pooling; a model of several has their names one after another. It calls
+%% a classifier of one label a reranker.
+model_type(#{task := classification, labels := Labels}) ->
+    Numbered = lists:enumerate(0, Labels),
+    Names = #{
+        id2label => maps:from_list([{integer_to_binary(Id), Label} || {Id, Label} <- Numbered]),
+        label2id => maps:from_list([{Label, Id} || {Id, Label} <- Numbered])
+    },
+    case Labels of
+        [_] -> #{reranker => Names};
+        _ -> #{classifier => Names}
+    end;
+model_type(Model) ->
+    #{embedding => #{pooling => iolist_to_binary(lists:join($+, maps:get(pooling, Model, [])))}}.
 
 version() ->
     case application:get_key(ml_cluster, vsn) of

@@ -5,7 +5,7 @@
 %% comes with a domain of its own.
 -module(ml_cluster_log).
 
--export([write/3, text/1]).
+-export([write/3, bug/4, text/1]).
 -export_type([what/0]).
 
 -type what() ::
@@ -33,6 +33,12 @@ write(Level, What, Fields) ->
         application => ml_cluster, report_cb => fun ?MODULE:text/1
     }).
 
+%% @doc Logs that something of ours has crashed: where, and nothing of what it was working on.
+-spec bug(handler_failed | line_failed, error | exit | throw, term(), list()) -> ok.
+bug(What, Class, Reason, Stack) ->
+    {Class, Name, Where} = ml_cluster_failure:bug(Class, Reason, Stack),
+    write(error, What, #{class => Class, reason => Name, stack => Where}).
+
 %% @doc A report as a line for people: format and arguments.
 -spec text(logger:report()) -> {io:format(), [term()]}.
 text(#{what := What} = Report) -> text(What, Report).
@@ -49,8 +55,8 @@ text(drain_ends, #{left := Left}) ->
     {"ml_cluster: stops with ~b calls and connections left", [Left]};
 text(handler_failed, #{class := Class, reason := Reason, stack := Stack}) ->
     {"ml_cluster: a handler failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
-text(line_failed, #{class := Class, reason := Reason}) ->
-    {"ml_cluster: a line of a stream failed: ~0tp:~0tp", [Class, Reason]};
+text(line_failed, #{class := Class, reason := Reason, stack := Stack}) ->
+    {"ml_cluster: a line of a stream failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
 text(local_line, #{line := Line}) ->
     {"ml_cluster local worker: ~ts", [Line]};
 text(local_ended, #{program := Program, status := Status, again_ms := Ms}) ->

@@ -16,6 +16,7 @@ all() ->
         wrong_requests_get_their_status,
         workers_failures_get_their_status,
         hostile_framing_is_refused,
+        hostile_requests_cost_little,
         a_slow_body_is_cut,
         a_slow_head_is_cut,
         a_number_of_a_million_digits_costs_nothing,
@@ -23,9 +24,13 @@ all() ->
         a_chunked_body_is_read,
         pipelined_requests_are_answered_in_order,
         a_client_that_hangs_up_cancels,
+        a_client_that_sends_ahead_is_read_so_far,
         keys_guard_all_but_health,
         openai_clients_get_their_dialect,
         tei_clients_get_their_dialect,
+        tei_clients_are_served_by_an_older_worker,
+        a_trace_goes_to_the_worker,
+        texts_stay_out_of_the_log,
         the_description_has_every_route,
         ids_and_origins_come_back,
         options_and_head,
@@ -244,6 +249,37 @@ hostile_framing_is_refused(Config) ->
     ?assertEqual(431, Bad([lists:duplicate(10000, "x: y\r\n"), "\r\n"])),
     {200, _} = fetch("/health").
 
+%% Each gets its status, and none costs a second or memory that stays.
+hostile_requests_cost_little(Config) ->
+    _ = cluster(["w1"], [], Config),
+    Head = "POST /infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n",
+    Body = fun(Bytes) -> [Head, "content-length: ", integer_to_list(iolist_size(Bytes)), "\r\n\r\n", Bytes] end,
+    Before = collected(),
+    [
+        begin
+            {Took, Answer} = timer:tc(fun() -> raw(Bytes) end),
+            ?assertMatch({_, {Status, _, _}}, {What, Answer}),
+            ?assertMatch({_, true}, {{What, Took}, Took < 1000000})
+        end
+     || {What, Status, Bytes} <- [
+            {digits, 400, Body([<<"{\"texts\":">>, binary:copy(<<"9">>, 10000000), <<"}">>])},
+            {nesting, 400, Body(binary:copy(<<"[">>, 10000000))},
+            {escapes, 400, Body([<<"{\"texts\":[\"">>, binary:copy(<<"\\u0041">>, 1000000), <<"\"">>])},
+            {keys, 422, Body(["{", lists:join(",", [["\"", integer_to_list(I), "\":1"] || I <- lists:seq(1, 100000)]), "}"])},
+            {not_utf8, 400, Body([<<"{\"texts\":[\"">>, binary:copy(<<255>>, 1000000), <<"\"]}">>])},
+            {headers, 431, [Head, lists:duplicate(10000, "x: y\r\n"), "\r\n"]},
+            {long_header, 431, [Head, "x: ", binary:copy(<<"y">>, 1000000), "\r\n\r\n"]},
+            {long_line, 414, ["GET /", binary:copy(<<"y">>, 1000000), " HTTP/1.1\r\n\r\n"]},
+            {chunks, 413, [Head, "transfer-encoding: chunked\r\n\r\n", "ffffffff\r\n"]}
+        ]
+    ],
+    until(fun() -> collected() - Before < 10000000 end).
+
+%% Bytes of the VM after a collection of all processes.
+collected() ->
+    _ = [erlang:garbage_collect(Pid) || Pid <- processes()],
+    erlang:memory(total).
+
 a_slow_body_is_cut(Config) ->
     _ = cluster(["w1"], [{limits, #{body_timeout_ms => 300}}], Config),
     {408, _, _} = raw("POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"),
@@ -298,22 +334,59 @@ pipelined_requests_are_answered_in_order(Config) ->
 
 a_client_that_hangs_up_cancels(Config) ->
     [{_, Node} = Peer] = cluster(["w1"], [], Config),
+    Request = "POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n\r\n{\"texts\":[\"a\"]}",
+    InFlight = fun() -> hd([N || #{node := M, in_flight := N} <- ml_cluster:workers(), M =:= Node]) end,
+    %% However many requests came before on the connection.
+    [
+        begin
+            behave(Peer, normal),
+            Socket = connect(),
+            [
+                begin
+                    ok = gen_tcp:send(Socket, Request),
+                    _ = until_received(Socket, <<>>, <<"\"node\"">>)
+                end
+             || _ <- lists:seq(1, Before)
+            ],
+            behave(Peer, {slow, 60000}),
+            ok = gen_tcp:send(Socket, Request),
+            until(fun() -> InFlight() =:= 1 end),
+            ok = gen_tcp:close(Socket),
+            until(fun() -> InFlight() =:= 0 end)
+        end
+     || Before <- [0, 14, 15, 16, 17]
+    ].
+
+%% What it sends on and on before it has its answer fills its own buffers.
+a_client_that_sends_ahead_is_read_so_far(Config) ->
+    [Peer] = cluster(["w1"], [{limits, #{idle_timeout_ms => 2000}}], Config),
     behave(Peer, {slow, 60000}),
     Socket = connect(),
+    ok = inet:setopts(Socket, [{send_timeout, 500}, {sndbuf, 4096}]),
     ok = gen_tcp:send(Socket, "POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n\r\n{\"texts\":[\"a\"]}"),
-    InFlight = fun() -> hd([N || #{node := M, in_flight := N} <- ml_cluster:workers(), M =:= Node]) end,
-    until(fun() -> InFlight() =:= 1 end),
-    ok = gen_tcp:close(Socket),
-    until(fun() -> InFlight() =:= 0 end).
+    ?assertMatch({timeout, Sent} when Sent < 8000, send_until_error(Socket, binary:copy(<<"x">>, 1024), 0)),
+    ok = gen_tcp:close(Socket).
 
 keys_guard_all_but_health(Config) ->
     File = filename:join(?config(priv_dir, Config), "keys"),
     ok = file:write_file(File, "# ours\nsecret-1\n\nsecret-2\n"),
     _ = cluster(["w1"], [{api_keys_file, File}], Config),
     ?assertEqual({401, <<"unauthorized">>}, reason(fetch("/cluster"))),
+    %% Of the page, which asks for the key, only the files that it is made of.
+    [
+        ?assertEqual({Route, [401, 405]}, {Route, lists:usort(statuses(Route))})
+     || Route <- ml_cluster_http:routes() -- [<<"/health">>, <<"/ui/{file}">>]
+    ],
     ?assertMatch({401, _, _}, request("GET", "/cluster", [{"authorization", "Bearer no"}], "")),
     ?assertMatch({200, _, _}, request("GET", "/cluster", [{"authorization", "Bearer secret-2"}], "")),
     ?assertMatch({200, _}, fetch("/health")).
+
+statuses(Route) ->
+    Path = binary_to_list(hd(binary:split(Route, <<"{">>))) ++ ["x" || binary:match(Route, <<"{">>) =/= nomatch],
+    [
+        begin {Status, _, _} = request(Method, lists:flatten(Path), [], "{}"), Status end
+     || Method <- ["GET", "POST"]
+    ].
 
 openai_clients_get_their_dialect(Config) ->
     _ = cluster(["w1"], [], Config),
@@ -347,13 +420,26 @@ tei_clients_get_their_dialect(Config) ->
     ),
     same([vector(<<"a">>), vector(<<"a">>)], [One, Again]),
     ?assertMatch(
-        {200, [[#{<<"id">> := $a, <<"text">> := _, <<"special">> := _}, #{<<"id">> := $b}], [_]]},
+        {200, [
+            [
+                #{<<"id">> := 1, <<"text">> := <<"[">>, <<"special">> := true,
+                  <<"start">> := null, <<"stop">> := null},
+                #{<<"id">> := $a, <<"text">> := <<"a">>, <<"special">> := false,
+                  <<"start">> := 0, <<"stop">> := 1},
+                #{<<"id">> := $b, <<"start">> := 1, <<"stop">> := 2}
+            ],
+            [_, _]
+        ]},
         post("/tokenize", "{\"inputs\":[\"ab\",\"c\"]}")
+    ),
+    ?assertMatch(
+        {200, [[#{<<"id">> := $a}]]},
+        post("/tokenize", "{\"inputs\":\"a\",\"add_special_tokens\":false}")
     ),
     ?assertMatch(
         {200, #{<<"model_id">> := <<"all-MiniLM-L6-v2">>, <<"max_input_length">> := 256,
                 <<"model_dtype">> := <<"float32">>,
-                <<"model_type">> := #{<<"embedding">> := #{<<"pooling">> := _}}}},
+                <<"model_type">> := #{<<"embedding">> := #{<<"pooling">> := <<"cls+mean">>}}}},
         fetch("/info")
     ),
     [
@@ -379,6 +465,48 @@ tei_clients_get_their_dialect(Config) ->
     ?assertEqual({422, <<"validation">>}, Failing({too_long, 1, 600, 512})),
     ?assertEqual({424, <<"backend">>}, Failing({model_failed, <<"m">>, <<"not finite">>})),
     ?assertEqual({429, <<"overloaded">>}, Failing({overloaded, 100})).
+
+%% The fronts may be upgraded before the workers.
+tei_clients_are_served_by_an_older_worker(Config) ->
+    {Peer, Node} = ml_cluster_test_nodes:start("w1", ?config(double, Config)),
+    ok = peer:call(Peer, persistent_term, put, [{ml_worker, opts}, []]),
+    {ok, _} = ml_cluster_test_nodes:configure([{workers, [Node]}, {http, #{port => 0}}]),
+    until(fun() -> ml_cluster_table:up(remote) =:= [Node] end),
+    ?assertMatch(
+        {200, [[#{<<"id">> := $a, <<"text">> := <<>>, <<"start">> := null}, #{<<"id">> := $b}]]},
+        post("/tokenize", "{\"inputs\":\"ab\"}")
+    ).
+
+%% What a request is called goes to the workers with every function that takes texts.
+a_trace_goes_to_the_worker(Config) ->
+    [{Peer, _}] = cluster(["w1"], [], Config),
+    Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    Headers = [{"x-request-id", "req-1"}, {"traceparent", Parent}],
+    {200, _} = post("/tokenize", Headers, "{\"inputs\":\"a\"}"),
+    Expected = list_to_binary(["req-1 ", Parent]),
+    ?assertMatch(#{trace := Expected, timeout_ms := _}, peer:call(Peer, ml_worker, asked, [])).
+
+%% What a bug's reason or stack has in it may be a text.
+texts_stay_out_of_the_log(Config) ->
+    [Peer] = cluster(["w1"], [], Config),
+    behave(Peer, echo),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => #{test => self()}}),
+    ?assertMatch({500, _}, post("/v1/embeddings", "{\"input\":\"a secret\"}")),
+    {200, _, _} = raw([stream_head("content-length: 11\r\n"), "\"a secret\"\n"]),
+    ok = logger:remove_handler(?MODULE),
+    Lines = logged(),
+    [?assertEqual({Line, nomatch}, {Line, string:find(Line, "secret")}) || Line <- Lines],
+    ?assertEqual(2, length([Line || Line <- Lines, string:find(Line, "failed: error:") =/= nomatch])).
+
+log(Event, #{config := #{test := Test}}) ->
+    Test ! {?MODULE, unicode:characters_to_list(logger_formatter:format(Event, #{}))},
+    ok.
+
+logged() ->
+    receive
+        {?MODULE, Line} -> [Line | logged()]
+    after 100 -> []
+    end.
 
 tei_error({Status, #{<<"error">> := Text, <<"error_type">> := Type}}) when is_binary(Text) ->
     {Status, Type}.

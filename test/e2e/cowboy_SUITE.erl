@@ -25,6 +25,7 @@ cases() ->
         every_route_is_mounted,
         the_page_works_under_a_prefix,
         errors_have_their_status,
+        hostile_requests_cost_little,
         longer_than_idle_timeout,
         too_large_is_refused_before_it_is_read,
         a_slow_body_is_cut,
@@ -184,6 +185,52 @@ errors_have_their_status(Config) ->
     ?assertMatch({422, _}, post(Config, "/infer", #{texts => 1})),
     ?assertMatch({405, _, _}, get(Config, "/infer")),
     ?assertMatch({400, _, _}, request(Config, "POST", "/infer", ["content-length: 1"], "{")).
+
+%% Each gets its status or a closed connection, none costs a second or memory that stays.
+hostile_requests_cost_little(Config) ->
+    Front = proplists:get_value(front, Config),
+    Digits = binary:copy(<<"9">>, ?BODY_BYTES - 100),
+    Head = "POST /infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n",
+    Body = fun(Bytes) -> [Head, length_of(Bytes), "\r\n\r\n", Bytes] end,
+    Chunked = fun(Bytes) -> [Head, "transfer-encoding: chunked\r\n\r\n", Bytes] end,
+    Before = rpc:call(Front, erlang, memory, [total]),
+    [
+        begin
+            Begun = erlang:monotonic_time(millisecond),
+            Status = status(Config, Bytes),
+            Took = erlang:monotonic_time(millisecond) - Begun,
+            ?assertMatch({_, true}, {{What, Status}, lists:member(Status, Statuses)}),
+            ?assertMatch({_, true}, {{What, Took}, Took < 1000})
+        end
+     || {What, Statuses, Bytes} <- [
+            {digits, [400], Body([<<"{\"texts\":">>, Digits, <<"}">>])},
+            {nesting, [400], Body([binary:copy(<<"[">>, 500000)])},
+            {key_twice, [400], Body(<<"{\"texts\":[\"a\"],\"texts\":[\"b\"]}">>)},
+            {not_utf8, [400], Body(<<"{\"texts\":[\"", 255, "\"]}">>)},
+            {bad_chunk, [400, closed], Chunked("zz\r\n")},
+            {long_chunk, [400, 413, closed], Chunked("ffffffffffffffff\r\n")},
+            {two_lengths, [400, closed],
+                [Head, "content-length: 5\r\ncontent-length: 6\r\n\r\nhello"]},
+            {both_framings, [400, closed],
+                [Head, "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"]},
+            {headers, [431, closed], [Head, lists:duplicate(10000, "x: y\r\n"), "\r\n"]},
+            {long_header, [431, closed], [Head, "x: ", binary:copy(<<"y">>, 1000000), "\r\n\r\n"]}
+        ]
+    ],
+    {200, _, _} = get(Config, "/health"),
+    ok = e2e:eventually(fun() ->
+        [rpc:call(Front, erlang, garbage_collect, [Pid]) || Pid <- rpc:call(Front, erlang, processes, [])],
+        Grown = rpc:call(Front, erlang, memory, [total]) - Before,
+        Grown < 10000000 orelse Grown
+    end).
+
+status(Config, Bytes) ->
+    Socket = connect(Config),
+    _ = gen_tcp:send(Socket, Bytes),
+    case read_what_is_there(Socket, <<>>) of
+        <<"HTTP/1.1 ", Status:3/binary, _/binary>> -> binary_to_integer(Status);
+        <<>> -> closed
+    end.
 
 longer_than_idle_timeout(Config) ->
     %% Some seconds of work, while the listener cuts what is silent for 300 ms.
