@@ -17,6 +17,9 @@
 %% every connection, idle ones too, so it is large only while a large body comes in.
 -define(READ, 4096).
 -define(READ_LARGE, 65536).
+%% How many reads a socket sends as messages before it waits to be asked again. To ask for each one
+%% costs three system calls; this much a client may send ahead of its answers.
+-define(AHEAD, 64).
 %% Room for a small request and its response without a collection. A connection gives it back when it
 %% has been idle for so long.
 -define(HANDLER_WORDS, 2000).
@@ -29,7 +32,8 @@
 -define(LINGER_MS, 1000).
 -define(LINGER_BYTES, 16777216).
 
-%% `armed': the socket will send its next bytes, or its end, as a message.
+%% `armed': the socket will send its next bytes, or its end, as a message; or that it has sent so many
+%% that it waits.
 -record(conn, {
     socket :: gen_tcp:socket(),
     limits :: map(),
@@ -130,7 +134,7 @@ first_bytes(Conn, Idle) ->
 
 %% More of what the client sends, added to the buffer.
 bytes(#conn{socket = Socket, armed = false} = Conn, Deadline) ->
-    case inet:setopts(Socket, [{active, once}]) of
+    case inet:setopts(Socket, [{active, ?AHEAD}]) of
         ok -> bytes(Conn#conn{armed = true}, Deadline);
         {error, _} -> {error, closed, Conn}
     end;
@@ -139,7 +143,9 @@ bytes(#conn{socket = Socket, buffer = Buffer, idle = Idle} = Conn, Deadline) ->
         {?MODULE, drain} when Idle ->
             {error, closed, Conn};
         {tcp, Socket, Bytes} ->
-            {ok, Conn#conn{buffer = <<Buffer/binary, Bytes/binary>>, armed = false}};
+            {ok, Conn#conn{buffer = <<Buffer/binary, Bytes/binary>>}};
+        {tcp_passive, Socket} ->
+            bytes(Conn#conn{armed = false}, Deadline);
         {tcp_closed, Socket} ->
             {error, closed, Conn};
         {tcp_error, Socket, _} ->
@@ -341,16 +347,25 @@ apart(Handle, Body, #{answer := Patience}, Started, Head, Conn) ->
     ),
     await(#handler{pid = Pid, ref = Ref, deadline = now_ms() + Patience}, Started, Head, Conn).
 
+%% The client's end is to be noticed while its request is handled.
+arm(#conn{armed = true, socket = Socket} = Conn) ->
+    receive
+        {tcp_passive, Socket} -> arm(Conn#conn{armed = false})
+    after 0 -> Conn
+    end;
+arm(Conn) ->
+    armed(?AHEAD, Conn).
+
 %% Only so far: a client that sends on and on before it has its answer fills its own buffers.
-arm(#conn{armed = false, buffer = <<>>, socket = Socket} = Conn) ->
-    case inet:setopts(Socket, [{active, once}]) of
+armed(Reads, #conn{armed = false, buffer = <<>>, socket = Socket} = Conn) ->
+    case inet:setopts(Socket, [{active, Reads}]) of
         ok ->
             Conn#conn{armed = true};
         {error, _} ->
             self() ! {tcp_closed, Socket},
             Conn
     end;
-arm(Conn) ->
+armed(_, Conn) ->
     Conn.
 
 await(Handler, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) ->
@@ -362,8 +377,10 @@ await(Handler, Started, Head, #conn{socket = Socket, buffer = Buffer} = Conn) ->
             respond(ml_cluster_http:refuse(internal, Head), Started, Head, Conn);
         {tcp, Socket, Early} ->
             %% The next request, sent before this one's answer.
-            Kept = Conn#conn{buffer = <<Buffer/binary, Early/binary>>, armed = false},
+            Kept = Conn#conn{buffer = <<Buffer/binary, Early/binary>>},
             await(Handler, Started, Head, Kept);
+        {tcp_passive, Socket} ->
+            await(Handler, Started, Head, arm(Conn#conn{armed = false}));
         {tcp_closed, Socket} ->
             give_up(Handler, Conn);
         {tcp_error, Socket, _} ->
@@ -386,7 +403,7 @@ stream(_, _, Started, #{version := {1, 0}} = Head, Conn) ->
     last(ml_cluster_http:refuse({version, <<"a stream needs HTTP/1.1">>}, Head), Started, Head, Conn);
 stream(Run, Declared, Started, Head, Conn) ->
     Stream = #stream{
-        conn = Conn,
+        conn = at_our_pace(Conn),
         decoder = ml_cluster_http1:body(Declared),
         continue = is_continued(Head)
     },
@@ -401,12 +418,26 @@ ended(Status, Started, Head, Conn) ->
     ok = observe(Head, #{status => Status}, Started),
     close(Conn).
 
+%% How fast a stream is read is not its client's to say: each read is asked for.
+at_our_pace(#conn{armed = false} = Conn) ->
+    Conn;
+at_our_pace(#conn{socket = Socket} = Conn) ->
+    _ = inet:setopts(Socket, [{active, false}]),
+    sent_ahead(Conn#conn{armed = false}).
+
+sent_ahead(#conn{socket = Socket, buffer = Buffer} = Conn) ->
+    receive
+        {tcp, Socket, Bytes} -> sent_ahead(Conn#conn{buffer = <<Buffer/binary, Bytes/binary>>});
+        {tcp_passive, Socket} -> sent_ahead(Conn)
+    after 0 -> Conn
+    end.
+
 %% @private
 -spec more(#stream{}) -> #stream{}.
 more(#stream{conn = #conn{socket = Socket, buffer = Buffer} = Conn} = Stream) ->
     case Buffer =:= <<>> andalso Stream#stream.decoder =/= {length, 0} of
         true ->
-            Stream#stream{conn = arm(Conn)};
+            Stream#stream{conn = armed(once, Conn)};
         false ->
             %% What is to be told is here already.
             self() ! {tcp, Socket, <<>>},
@@ -434,7 +465,7 @@ decoded({more, Data, Decoder}, Conn, Stream) ->
     {data, iolist_to_binary(Data), Stream#stream{conn = Conn, decoder = Decoder}};
 decoded({last, Data, _}, Conn, Stream) ->
     %% The connection ends with the stream: what follows on it is not answered.
-    {last, iolist_to_binary(Data), Stream#stream{conn = arm(Conn)}};
+    {last, iolist_to_binary(Data), Stream#stream{conn = armed(once, Conn)}};
 decoded({error, Reason}, _, _) ->
     {error, Reason}.
 
