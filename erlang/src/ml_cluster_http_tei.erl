@@ -126,8 +126,8 @@ served(#{name := Name, max_tokens := MaxTokens, numerics := Numerics} = Model) -
         docker_label => null
     }.
 
-%% That server has one mode of pooling; a model of several has their names one after another. It calls
-%% a classifier of one label a reranker.
+%% That server has one mode of pooling; a model of several has their names one after another, and of a
+%% worker that tells none it is the usual one. It calls a classifier of one label a reranker.
 model_type(#{task := classification, labels := Labels}) ->
     Numbered = lists:enumerate(0, Labels),
     Names = #{
@@ -139,7 +139,7 @@ model_type(#{task := classification, labels := Labels}) ->
         _ -> #{classifier => Names}
     end;
 model_type(Model) ->
-    #{embedding => #{pooling => iolist_to_binary(lists:join($+, maps:get(pooling, Model, [])))}}.
+    #{embedding => #{pooling => iolist_to_binary(lists:join($+, maps:get(pooling, Model, [<<"mean">>])))}}.
 
 version() ->
     case application:get_key(ml_cluster, vsn) of
