@@ -1,6 +1,7 @@
 #include "model/gpus.h"
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "ml_worker/startup_error.h"
 #include "model/precision.h"
@@ -102,6 +103,19 @@ TEST_CASE("a machine without a driver has no device, and says why") {
   const DriverProbe probe = probe_driver("libnothing-of-this-name.so.1");
   CHECK(probe.devices == 0);
   CHECK_THAT(probe.problem, Contains("no NVIDIA driver") && Contains("libnothing-of-this-name"));
+}
+
+TEST_CASE("a driver has as many devices as it says, and none when it does not start") {
+  const char* library = ML_WORKER_FAKE_DRIVER;
+  setenv("FAKE_CUDA_DEVICES", "2", 1);
+  CHECK(probe_driver(library).devices == 2);
+  setenv("FAKE_CUDA_DEVICES", "0", 1);
+  CHECK(probe_driver(library).devices == 0);
+  setenv("FAKE_CUDA_DEVICES", "-1", 1);
+  const DriverProbe probe = probe_driver(library);
+  CHECK(probe.devices == 0);
+  CHECK_THAT(probe.problem, Contains("no device (cuInit: 100)"));
+  unsetenv("FAKE_CUDA_DEVICES");
 }
 
 TEST_CASE("a library that is no driver has no device") {
