@@ -68,7 +68,7 @@ class CudaDriver : public DeviceDriver {
  public:
   CudaDriver() {
     at::globalContext().lazyInitDevice(at::kCUDA);
-    count_ = static_cast<std::size_t>(c10::cuda::device_count_ensure_non_zero());
+    count_ = static_cast<unsigned char>(c10::cuda::device_count_ensure_non_zero());
   }
 
   std::size_t count() const override { return count_; }
