@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -21,30 +22,58 @@
 namespace ml_worker {
 namespace {
 
+// The loops over a row's elements, once for each kind of vector registers; the machine's is chosen
+// at start.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define ML_WORKER_FOR_EACH_VECTOR_WIDTH \
+  __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
+#else
+#define ML_WORKER_FOR_EACH_VECTOR_WIDTH
+#endif
+
 constexpr int kZero = 128;  // oneDNN's fast kernels take the left side unsigned
 constexpr float kLargest = 127.0F;
 
-/// Returns the row's scale: row[i] ≈ scale · (out[i] - kZero).
-float quantize_row(std::span<const float> row, std::uint8_t* out) {
-  float largest = 0.0F;
-  for (const float value : row) largest = std::max(largest, std::abs(value));
-  // A row that is not finite comes out so: its scale does.
-  if (!std::isfinite(largest)) largest = std::nanf("");
-  const float scale = largest / kLargest;
-  const float inverse = largest > 0.0F ? kLargest / largest : 0.0F;
-  for (std::size_t i = 0; i < row.size(); ++i) {
+/// The largest absolute value; not finite if one is not. Bit patterns without the sign are in the
+/// order of the values, and integers are what compilers find the largest of in vector registers.
+ML_WORKER_FOR_EACH_VECTOR_WIDTH
+float largest_of(const float* row, std::size_t size) {
+  std::int32_t largest = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    largest = std::max(largest, std::bit_cast<std::int32_t>(row[i]) & INT32_MAX);
+  }
+  return std::bit_cast<float>(largest);
+}
+
+ML_WORKER_FOR_EACH_VECTOR_WIDTH
+void quantize(const float* row, std::size_t size, float inverse, std::uint8_t* out) {
+  for (std::size_t i = 0; i < size; ++i) {
     // Adding 128.5 and cutting rounds to the nearest: what is cut is positive.
     out[i] = static_cast<std::uint8_t>(static_cast<int>(row[i] * inverse + (kZero + 0.5F)));
   }
-  return scale;
 }
 
-void scale_row(float* row, std::span<const float> bias, float scale) {
-  for (std::size_t i = 0; i < bias.size(); ++i) row[i] = row[i] * scale + bias[i];
+ML_WORKER_FOR_EACH_VECTOR_WIDTH
+void scale_row(float* row, const float* bias, std::size_t size, float scale) {
+  for (std::size_t i = 0; i < size; ++i) row[i] = row[i] * scale + bias[i];
 }
 
-std::span<const float> floats(const at::Tensor& tensor) {
-  return {tensor.const_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
+/// Returns the row's scale: row[i] ≈ scale · (out[i] - kZero).
+float quantize_row(std::span<const float> row, std::uint8_t* out) {
+  float largest = largest_of(row.data(), row.size());
+  // A row that is not finite comes out so: its scale does.
+  if (!std::isfinite(largest)) largest = std::nanf("");
+  quantize(row.data(), row.size(), largest > 0.0F ? kLargest / largest : 0.0F, out);
+  return largest / kLargest;
+}
+
+/// ATen's functions compute the end of a block otherwise than its middle, where blocks are not made
+/// of whole vectors: then each row is a block of its own, so that its neighbours change nothing.
+void activate_rows(const at::Tensor& rows, std::int64_t begin, std::int64_t end,
+                   Activation activation) {
+  constexpr std::int64_t kVectors = 64;
+  const std::int64_t block = rows.size(1) % kVectors == 0 ? end - begin : 1;
+  for (std::int64_t i = begin; i < end; i += block) activate(rows.narrow(0, i, block), activation);
 }
 
 }  // namespace
@@ -75,14 +104,14 @@ at::Tensor Int8Linear::apply(const at::Tensor& x, Activation activation) const {
   });
   at::Tensor y = op.call(quantized, 1.0, kZero, weight_, scales_, zero_points_, std::nullopt, 1.0,
                          0, at::kFloat, "none", onednn::Scalars(), "none");
-  const auto bias = floats(bias_);
+  const auto size = static_cast<std::size_t>(y.size(1));
+  const auto* bias = bias_.const_data_ptr<float>();
   auto* out = y.mutable_data_ptr<float>();
-  // Row by row: ATen's functions compute the end of a block otherwise than its middle.
   at::parallel_for(0, y.size(0), 16, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      scale_row(out + i * y.size(1), bias, scales[static_cast<std::size_t>(i)]);
-      activate(y.narrow(0, i, 1), activation);
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      scale_row(out + i * size, bias, size, scales[i]);
     }
+    activate_rows(y, begin, end, activation);
   });
   return y;
 }
