@@ -27,7 +27,8 @@ using LoadProgress = std::function<void(std::size_t read, std::size_t of)>;
 struct ModelOptions {
   std::string device = "auto";  ///< auto | cpu | cuda[:i,…]
   Dtype dtype = Dtype::automatic;
-  int compute_threads = 0;  ///< threads of one forward pass on the CPU; 0: all cores
+  int compute_threads = 0;  ///< of all forward passes on the CPU together; 0: all cores
+  int forward_passes = 0;   ///< at the same time on the CPU; 0: one a thread, up to 16
   /// Of each GPU: bytes, or up to 1 the fraction of its memory; 0: all that is free.
   double device_memory = 0.0;
   /// Forward passes at the same time on each GPU: while one computes, the next is made ready.

@@ -88,7 +88,7 @@ class Batcher::Impl {
     result.queued_texts = queue_.texts();
     result.queued_tokens = queue_.tokens();
     result.running_tokens = running_tokens();
-    result.tokens_per_second = tokens_per_second();
+    result.tokens_per_second = speed_.tokens_per_second();
     result.batch_texts = batch_texts_.snapshot();
     result.batch_tokens = batch_tokens_.snapshot();
     return result;
@@ -114,11 +114,10 @@ class Batcher::Impl {
   }
 
  private:
-  /// A thread with a replica of each model. `speed`, `busy` and `running_tokens` by `mutex_`.
+  /// A thread with a replica of each model. `busy` and `running_tokens` by `mutex_`.
   struct Lane {
     std::thread thread;
     std::vector<float> rows;  ///< the thread's
-    SpeedMeter speed;
     bool busy = false;
     std::size_t running_tokens = 0;
   };
@@ -134,14 +133,8 @@ class Batcher::Impl {
     return tokens;
   }
 
-  double tokens_per_second() const {
-    double sum = 0.0;
-    for (const Lane& lane : lanes_) sum += lane.speed.tokens_per_second();
-    return sum;
-  }
-
   double seconds_for(std::size_t tokens) const {
-    const double measured = tokens_per_second();
+    const double measured = speed_.tokens_per_second();
     return static_cast<double>(tokens) / (measured > 0.0 ? measured : kGuessedTokensPerSecond);
   }
 
@@ -152,13 +145,27 @@ class Batcher::Impl {
 
   bool has_task(std::size_t lane) const { return lane == 0 && !tasks_.empty(); }
 
+  /// The first lane that is idle goes: what is alone is computed by the same thread again and
+  /// again, whose caches and helpers are warm.
+  bool has_turn(std::size_t lane) const {
+    return queue_.has_work_for(lane) &&
+           std::all_of(lanes_.begin(), lanes_.begin() + static_cast<std::ptrdiff_t>(lane),
+                       [](const Lane& before) { return before.busy; });
+  }
+
+  /// Passes the turn on.
+  void begin(std::size_t lane) {
+    lanes_[lane].busy = true;
+    if (queue_.texts() > 0) wake_.notify_all();
+  }
+
   void run(std::size_t lane) {
     std::unique_lock lock(mutex_);
     while (true) {
-      wake_.wait(lock, [&] { return stopping_ || has_task(lane) || queue_.has_work_for(lane); });
+      wake_.wait(lock, [&] { return stopping_ || has_task(lane) || has_turn(lane); });
       if (stopping_) return;
       if (has_task(lane)) {
-        lanes_[lane].busy = true;
+        begin(lane);
         run_first_task(lock);
       } else {
         run_batch(lane, lock);
@@ -178,7 +185,8 @@ class Batcher::Impl {
 
   void run_batch(std::size_t lane, std::unique_lock<std::mutex>& lock) {
     Selection next = queue_.next_batch(lane, idle_lanes());
-    lanes_[lane].busy = true;
+    begin(lane);
+    if (running_tokens() == 0) measured_from_ = Clock::now();
     lanes_[lane].running_tokens = tokens_of(next.batch);
     stats_.cancelled += next.cancelled.size();
     stats_.late += next.late.size();
@@ -200,11 +208,18 @@ class Batcher::Impl {
     const Clock::time_point started = Clock::now();
     const ForwardCounts counts = forward_batch(
         batch, index, started, lane.rows, [this](const ForwardCounts& further) { count(further); });
-    const std::chrono::duration<double> took = Clock::now() - started;
     const std::lock_guard lock(mutex_);
-    if (counts.failed == 0) lane.speed.add(counts.tokens, took.count());
+    measure(counts);
     ++stats_.batches;
     lane.running_tokens = 0;
+  }
+
+  /// Of all lanes together, whether they share a device or not: when something waits, all compute.
+  void measure(const ForwardCounts& counts) {
+    const Clock::time_point now = Clock::now();
+    const std::chrono::duration<double> took = now - measured_from_;
+    if (counts.failed == 0) speed_.add(counts.tokens, took.count());
+    measured_from_ = now;
   }
 
   void count(const ForwardCounts& further) {
@@ -236,6 +251,8 @@ class Batcher::Impl {
   Queue queue_;
   std::deque<std::function<void()>> tasks_;
   BatchingStats stats_;
+  SpeedMeter speed_;
+  Clock::time_point measured_from_;  ///< the end of the last batch, or the start of the only one
   bool closed_ = false;
   bool stopping_ = false;
 

@@ -5,8 +5,8 @@
 
 namespace ml_worker {
 
-/// Tokens per second of computing time, with an exponential decay over computing time: a long
-/// batch weighs more than a short one, and idle time weighs nothing.
+/// Tokens per second of the time in which anything is computed, with an exponential decay over that
+/// time: a long batch weighs more than a short one, and idle time weighs nothing.
 class SpeedMeter {
  public:
   void add(std::size_t tokens, double seconds);

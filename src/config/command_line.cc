@@ -147,7 +147,13 @@ void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
       ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16", "int8"}))
       ->capture_default_str();
   app.add_option("--compute-threads", config.model.compute_threads,
-                 "Threads of one forward pass on the CPU (0: all cores)")
+                 "Threads that the forward passes on the CPU share (0: all cores)")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option(
+         "--forward-passes", config.model.forward_passes,
+         "Forward passes at the same time on the CPU; one that is alone has all threads (0: "
+         "one a thread, up to 16)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--allow-model", config.allowed_models,

@@ -1,7 +1,6 @@
 // The border to libtorch: what every call into it needs around it.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "ml_worker/startup_error.h"
+#include "model/threads.h"
 
 namespace ml_worker::libtorch {
 
@@ -35,9 +35,7 @@ auto loading(const Function& build) {
 template <typename Function>
 auto running(const Function& compute) {
   try {
-    // OpenMP's number of threads belongs to the calling thread, which need not be the one that
-    // loaded the model.
-    at::init_num_threads();
+    const ComputeShare share;
     const c10::InferenceMode no_gradients;
     return compute();
   } catch (const c10::Error& error) {

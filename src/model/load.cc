@@ -28,9 +28,10 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_options(const ModelOptions& options) {
-  if (options.compute_threads < 0) {
-    throw StartupError(ExitCode::usage, fmt::format("compute threads: expected 0 or more, got {}",
-                                                    options.compute_threads));
+  for (const auto& [name, value] : {std::pair("compute threads", options.compute_threads),
+                                    std::pair("forward passes", options.forward_passes)}) {
+    if (value >= 0) continue;
+    throw StartupError(ExitCode::usage, fmt::format("{}: expected 0 or more, got {}", name, value));
   }
 }
 
@@ -131,6 +132,7 @@ std::unique_ptr<Encoder> load_checked(const fs::path& directory, const ModelOpti
   const Weights weights(contents.transformer);
   prepare_threads(options.compute_threads);
   const auto parts = load_parts(directory, contents, weights);
+  if (gpus.driver == nullptr) parts->passes = passes_at_once(options.forward_passes);
   const BackendSource source{contents.config, weights, contents.modules.pooling, precision};
   Backend backend =
       gpus.driver == nullptr ? load_on_cpu(source) : load_on_gpus(source, options, gpus);

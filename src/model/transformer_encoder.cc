@@ -17,6 +17,8 @@ class TransformerEncoder : public Encoder {
 
   const ModelDescription& description() const override { return parts_->description; }
   const Tokenizer& tokenizer() const override { return *parts_->tokenizer; }
+  /// On the CPU a pass changes nothing here, so that one encoder is all of its replicas.
+  std::size_t replicas() const override { return parts_->passes; }
 
   void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
                std::span<float> rows) override {

@@ -17,6 +17,7 @@ struct EncoderParts {
   std::unique_ptr<Tokenizer> tokenizer;
   std::size_t vocabulary = 0;
   std::size_t pooled_size = 0;          ///< length of a pooled vector
+  std::size_t passes = 1;               ///< at the same time, of one encoder
   std::unique_ptr<VectorLayers> after;  ///< null: nothing
 };
 

@@ -218,6 +218,25 @@ TEST_CASE("a model with two replicas is computed on two lanes at the same time")
   CHECK(f.outcomes.count() == 3);
 }
 
+TEST_CASE("texts that come one by one are computed by the same lane, the first") {
+  Fixture f({.lanes = 3});
+  f.encoder->replica_count = 3;
+  std::promise<std::thread::id> first;
+  f.batcher.run_next([&] { first.set_value(std::this_thread::get_id()); });
+  const std::thread::id expected = first.get_future().get();
+  int by_first = 0;
+  for (int i = 0; i < 100; ++i) {
+    std::promise<std::thread::id> lane;
+    WorkItem item = f.item(i, "word");
+    item.done = [&](const auto&, const auto&) { lane.set_value(std::this_thread::get_id()); };
+    REQUIRE_FALSE(f.submit(std::move(item)));
+    if (lane.get_future().get() == expected) ++by_first;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  // On a busy machine it may not have been ready again every time.
+  CHECK(by_first > 75);
+}
+
 TEST_CASE("a model with one replica stays on one lane, whatever others may use") {
   Fixture f({.batch_tokens = 3, .lanes = 2});
   const auto two = std::make_shared<FakeEncoder>("two");

@@ -2,11 +2,13 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
+#include <list>
 #include <random>
 #include <thread>
 
 #include "ml_worker/model.h"
 #include "ml_worker/startup_error.h"
+#include "model/threads.h"
 #include "support/temporary_directory.h"
 
 using namespace ml_worker;
@@ -132,6 +134,42 @@ TEST_CASE("another thread gets the same bytes") {
   CHECK(std::memcmp(here.data(), there.data(), here.size() * sizeof(float)) == 0);
 }
 
+TEST_CASE("passes at the same time get the same bytes, with as few threads as are left to each") {
+  ModelOptions options;
+  options.compute_threads = 8;  // more than there are cores, maybe: what counts is how work is cut
+  for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::int8}) {
+    options.dtype = dtype;
+    const auto shared = load_model(model_path(), options);
+    CHECK(shared->replicas() == 8);
+    for (const std::size_t count : {1U, 24U}) {
+      const std::vector<Ids> texts = random_texts(count, 60);
+      const std::vector<EncoderInput> inputs(texts.begin(), texts.end());
+      std::vector<float> alone(count * 384);
+      shared->forward(inputs, EncoderOutput::vectors, alone);
+      std::list<ComputeShare> others;
+      for (int i = 0; i < 8; ++i) {
+        others.emplace_back();
+        std::vector<float> rows(count * 384);
+        shared->replica(i).forward(inputs, EncoderOutput::vectors, rows);
+        INFO("dtype " << static_cast<int>(dtype) << ", beside " << others.size() << " passes");
+        CHECK(std::memcmp(alone.data(), rows.data(), rows.size() * sizeof(float)) == 0);
+      }
+    }
+  }
+  prepare_threads(1);
+}
+
+TEST_CASE("forward passes are as many as there are threads, or fewer") {
+  ModelOptions options;
+  options.compute_threads = 3;
+  CHECK(load_model(model_path(), options)->replicas() == 3);
+  options.forward_passes = 2;
+  CHECK(load_model(model_path(), options)->replicas() == 2);
+  options.forward_passes = 5;
+  CHECK(load_model(model_path(), options)->replicas() == 3);
+  prepare_threads(1);
+}
+
 TEST_CASE("batches that cannot be computed are refused, and the next one works") {
   CHECK_THROWS_AS(forward({Ids{}}), EncoderError);
   CHECK_THROWS_AS(forward({Ids(257, 5)}), EncoderError);
@@ -154,6 +192,9 @@ TEST_CASE("devices and types that are not there are refused by name") {
   options.device = "cpu";
   options.compute_threads = -1;
   CHECK_THAT(refusal(model_path(), options), Contains("64 compute threads"));
+  options.compute_threads = 0;
+  options.forward_passes = -1;
+  CHECK_THAT(refusal(model_path(), options), Contains("64 forward passes"));
 }
 
 TEST_CASE("a model that is changed has another identity, a copy has the same") {
