@@ -98,7 +98,9 @@ class Cluster:
         start = "{ok, _} = application:ensure_all_started(ml_cluster)."
         with open(self.folder / "front.log", "ab") as log:
             self.front = subprocess.Popen(
-                ["erl", "-name", self.front_name, "-noinput", "-config", self.folder / "front",
+                # As in release/vm.args.
+                ["erl", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none",
+                 "-name", self.front_name, "-noinput", "-config", self.folder / "front",
                  "-pa", EBIN, "-eval", start],
                 env=self.variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
