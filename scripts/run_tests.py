@@ -25,6 +25,7 @@ CLIENTS = ROOT / ".deps" / "clients" / "bin" / "python"
 REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
 FAILOVER = "failover_SUITE"
 GPU_SUITE = "cuda"
+SOAK = "soak_SUITE"
 
 
 def by_exit_code(_output, code):
@@ -72,7 +73,7 @@ def end_to_end(name, *modules):
 
 def end_to_end_suites():
     found = sorted(path.stem for path in (ROOT / "test" / "e2e").glob("*_SUITE.erl"))
-    return [module for module in found if module != FAILOVER]
+    return [module for module in found if module not in (FAILOVER, SOAK)]
 
 
 def suites():
@@ -103,6 +104,9 @@ def suites():
         # What it is about happens at another moment each time.
         ("failover", end_to_end("failover", FAILOVER), common_test),
         ("failover-again", end_to_end("failover", FAILOVER), common_test),
+        # Short here; scripts/test-long gives them an hour and a million calls.
+        ("mixed-load", [*end_to_end("soak", SOAK), "--case", "mixed_load"], common_test),
+        ("many-calls", [*end_to_end("soak", SOAK), "--case", "many_calls"], common_test),
         ("clients", [str(CLIENTS), "-m", "unittest", "discover", "-s", "test/clients", "-p",
                      "*_test.py"], unittest),
         ("hornbeam", [sys.executable, "-m", "unittest", "discover", "-s", "test/hornbeam", "-p",
