@@ -54,6 +54,8 @@ at::Tensor attend(const at::Tensor& qkv, std::int64_t heads, const Packing& pack
                   const AttentionMask& mask, const Kernels& kernels) {
   const std::int64_t hidden = qkv.size(1) / 3;
   at::Tensor context = at::empty({qkv.size(0), hidden}, qkv.options());
+  const auto tokens = static_cast<std::int64_t>(packing.tokens);
+  context.narrow(0, tokens, qkv.size(0) - tokens).zero_();
   for (const EqualLengths& group : packing.groups) {
     const auto first = static_cast<std::int64_t>(group.first_token);
     const auto texts = static_cast<std::int64_t>(group.texts);

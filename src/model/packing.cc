@@ -1,6 +1,7 @@
 #include "model/packing.h"
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 namespace ml_worker {
@@ -22,6 +23,12 @@ Packing pack(std::span<const std::size_t> lengths) {
     packing.tokens += length;
   }
   return packing;
+}
+
+std::size_t rows_for(std::size_t tokens) {
+  constexpr std::size_t kLeastStep = 8;
+  const std::size_t step = std::max(std::bit_floor(tokens) / 16, kLeastStep);
+  return (tokens + step - 1) / step * step;
 }
 
 std::vector<std::int32_t> text_bounds(const Packing& packing) {

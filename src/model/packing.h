@@ -27,6 +27,11 @@ struct Packing {
 /// REQUIRES: every length ≥ 1.
 Packing pack(std::span<const std::size_t> lengths);
 
+/// The rows that `tokens` tokens are computed in: the next of a few sizes, at most a sixteenth more
+/// (up to 128: up to 7 more). oneDNN compiles code for each number of rows and keeps it: of every
+/// number up to a batch's budget, that would be hundreds of MB.
+std::size_t rows_for(std::size_t tokens);
+
 /// Where each text begins, as they lie, and the last one ends: texts + 1 numbers.
 std::vector<std::int32_t> text_bounds(const Packing& packing);
 

@@ -119,6 +119,12 @@ at::Tensor view(const std::vector<std::int32_t>& numbers) {
   return at::from_blob(elements, {static_cast<std::int64_t>(numbers.size())}, at::kInt);
 }
 
+/// With zeros up to rows_for() them: rows that nobody reads.
+std::vector<std::int32_t> filled_up(std::vector<std::int32_t> numbers) {
+  numbers.resize(rows_for(numbers.size()));
+  return numbers;
+}
+
 std::vector<float> to_floats(const at::Tensor& states) {
   const at::Tensor rows = states.to(at::kFloat).contiguous();
   const float* first = rows.const_data_ptr<float>();
@@ -156,11 +162,13 @@ class Transformer::Impl {
   }
 
   std::vector<float> forward(const PackedTokens& tokens) const {
-    const std::vector<std::int32_t> rows = position_rows(config_, tokens);
-    const std::vector<std::int32_t> places = places_in_text(tokens.packing);
+    const std::vector<std::int32_t> ids = filled_up(tokens.ids);
+    const std::vector<std::int32_t> rows = filled_up(position_rows(config_, tokens));
+    const std::vector<std::int32_t> places = filled_up(places_in_text(tokens.packing));
     const std::vector<std::int32_t> bounds = text_bounds(tokens.packing);
-    return to_floats(states({tokens.packing, view(tokens.ids), view(rows), view(places),
-                             view(bounds), longest_text(tokens.packing)}));
+    const Pass pass{tokens.packing, view(ids),    view(rows),
+                    view(places),   view(bounds), longest_text(tokens.packing)};
+    return to_floats(states(pass).narrow(0, 0, static_cast<std::int64_t>(tokens.packing.tokens)));
   }
 
   at::Tensor states(const Pass& pass) const {

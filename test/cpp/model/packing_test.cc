@@ -1,6 +1,8 @@
 #include "model/packing.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <set>
 
 using namespace ml_worker;
 
@@ -17,6 +19,18 @@ TEST_CASE("texts of equal length lie next to each other, in the order given") {
   CHECK(packing.groups[1].length == 3);
   CHECK(packing.groups[2].first_token == 10);
   CHECK(packing.groups[2].texts == 1);
+}
+
+TEST_CASE("rows are few sizes, at most a sixteenth over the tokens") {
+  std::set<std::size_t> sizes;
+  for (std::size_t tokens = 1; tokens <= 2048; ++tokens) {
+    const std::size_t rows = rows_for(tokens);
+    sizes.insert(rows);
+    CHECK(rows >= tokens);
+    CHECK(rows - tokens <= std::max<std::size_t>(tokens / 16, 7));
+    CHECK(rows_for(rows) == rows);
+  }
+  CHECK(sizes.size() == 80);
 }
 
 TEST_CASE("no texts make an empty packing") {
