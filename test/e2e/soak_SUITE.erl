@@ -196,8 +196,8 @@ many_calls(_Config) ->
     with_worker(["--models-root", Models, "--cache-bytes", "8000000"], fun(Worker) ->
         Samples = [sample(Worker, Tenth) || Tenth <- lists:seq(1, 10)],
         ct:pal("~b calls, resident MiB: ~w", [setting("ML_WORKER_SOAK_CALLS", 20000), [Bytes div ?MIB || Bytes <- Samples]]),
-        %% From the second tenth on; what an allocator keeps now and then is no leak.
-        ?assert(lists:last(Samples) < lists:nth(2, Samples) + 8 * ?MIB)
+        %% In the first half the cache fills, and oneDNN's own, which keeps code for each size of batch.
+        ?assert(lists:last(Samples) < lists:nth(5, Samples) + 32 * ?MIB)
     end).
 
 %% A tenth of the calls; then the worker's resident memory.
