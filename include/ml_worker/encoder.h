@@ -54,6 +54,7 @@ struct ModelDescription {
   std::size_t weight_bytes = 0;
   ModelTask task = ModelTask::embedding;
   std::size_t token_dimensions = 0;  ///< length of one token's vector; 0: it gives none
+  std::vector<std::string> pooling;  ///< modes, as sentence-transformers names them; none: scores
   std::vector<std::string> labels;   ///< of a classification model, one per dimension
   /// Prefixes by name, as config_sentence_transformers.json has them.
   std::map<std::string, std::string> prompts;

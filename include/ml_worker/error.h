@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -24,6 +25,9 @@ enum class ErrorKind {
   unhealthy,
   draining,
 };
+
+/// The word that a reason of this kind begins with.
+std::string_view name_of(ErrorKind kind);
 
 struct Error {
   ErrorKind kind;

@@ -61,6 +61,9 @@ struct EncodeOptions {
   bool usage = false;
   bool timings = false;
   bool fingerprint = false;
+  bool pieces = false;  ///< tokenize only: a map per token, of the whole text, in place of ids
+  /// What the caller names the call for the log: letters, digits and ._~:/+=@- and blanks.
+  std::string trace;
 };
 
 struct EncodeRequest {
@@ -294,7 +297,7 @@ class Service {
 
 /// The functions that the service names in info(), sorted: ["encode", "get_load", …].
 const std::vector<std::string>& service_functions();
-/// The option names that encode and predict take.
+/// The option names that calls with texts take.
 const std::vector<std::string>& service_options();
 
 }  // namespace ml_worker

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,6 +24,15 @@ struct Tokens {
   std::size_t second_start = 0;  ///< of a pair: where token type 1 begins; 0: all of type 0
 };
 
+/// A token, and where it stands.
+struct Piece {
+  std::int32_t id = 0;
+  std::size_t begin = 0;  ///< bytes of the text: [begin, end), whole characters
+  std::size_t end = 0;
+  /// Of a token that the template puts round the text, and which stands nowhere in it: its name.
+  std::optional<std::string> special;
+};
+
 /// Immutable: any number of threads may share one.
 class Tokenizer {
  public:
@@ -31,6 +42,10 @@ class Tokenizer {
   /// from `side`, special tokens are kept.
   virtual Tokens encode(std::string_view text, std::size_t max_tokens,
                         TruncationSide side) const = 0;
+
+  /// The tokens of the whole text, the special ones of the template included, with their places as
+  /// Hugging Face tells them. Slower than encode().
+  virtual std::vector<Piece> pieces(std::string_view text) const = 0;
 
   /// False where the directory has no template for pairs, or one that is not supported.
   virtual bool takes_pairs() const = 0;

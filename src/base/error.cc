@@ -7,22 +7,61 @@
 
 #include "ml_worker/utf8.h"
 
-namespace ml_worker::errors {
+namespace ml_worker {
+
+std::string_view name_of(ErrorKind kind) {
+  static constexpr std::array<std::string_view, 10> kNames = {
+      "undef",     "bad_argument", "unknown_model",     "model_failed", "too_long",
+      "too_large", "overloaded",   "deadline_exceeded", "unhealthy",    "draining"};
+  return kNames.at(static_cast<std::size_t>(kind));
+}
+
+namespace errors {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
 
 /// Names that travel as atoms. Any other name came from a caller and travels as a binary: the
 /// receiving VM never frees an atom, so a caller that invents names must not make any.
-constexpr std::array<std::string_view, 37> kArgumentAtoms = {
-    "a",          "args",         "arguments",   "b",        "call",
-    "dimensions", "element",      "fingerprint", "format",   "frame",
-    "function",   "input",        "model",       "models",   "module",
-    "name",       "normalize",    "options",     "opts",     "pair",
-    "pairs",      "priority",     "prompt",      "queue",    "reply",
-    "request",    "similarities", "text",        "texts",    "timeout",
-    "timeout_ms", "timings",      "tokens",      "truncate", "truncation_side",
-    "usage",      "value"};
+constexpr std::array<std::string_view, 39> kArgumentAtoms = {"a",
+                                                             "args",
+                                                             "arguments",
+                                                             "b",
+                                                             "call",
+                                                             "dimensions",
+                                                             "element",
+                                                             "fingerprint",
+                                                             "format",
+                                                             "frame",
+                                                             "function",
+                                                             "input",
+                                                             "model",
+                                                             "models",
+                                                             "module",
+                                                             "name",
+                                                             "normalize",
+                                                             "options",
+                                                             "opts",
+                                                             "pair",
+                                                             "pairs",
+                                                             "pieces",
+                                                             "priority",
+                                                             "prompt",
+                                                             "queue",
+                                                             "reply",
+                                                             "request",
+                                                             "similarities",
+                                                             "text",
+                                                             "texts",
+                                                             "timeout",
+                                                             "timeout_ms",
+                                                             "timings",
+                                                             "tokens",
+                                                             "trace",
+                                                             "truncate",
+                                                             "truncation_side",
+                                                             "usage",
+                                                             "value"};
 
 constexpr std::size_t kMaxWhatBytes = 1024;
 
@@ -75,4 +114,5 @@ Error unhealthy(const std::string& what) {
 
 Error draining() { return {ErrorKind::draining, atom("draining")}; }
 
-}  // namespace ml_worker::errors
+}  // namespace errors
+}  // namespace ml_worker

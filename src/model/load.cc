@@ -65,6 +65,10 @@ ModelDescription describe(const fs::path& directory, const ModelDirectory& conte
   if (contents.modules.classifies) {
     description.task = ModelTask::classification;
     description.labels = contents.config.labels;
+  } else {
+    for (const PoolingMode mode : contents.modules.pooling) {
+      description.pooling.emplace_back(name_of(mode));
+    }
   }
   return description;
 }

@@ -9,6 +9,15 @@
 namespace ml_worker {
 namespace {
 
+/// In the order of PoolingMode.
+constexpr std::array<std::pair<std::string_view, PoolingMode>, 6> kModes = {
+    {{"cls", PoolingMode::cls},
+     {"max", PoolingMode::max},
+     {"mean", PoolingMode::mean},
+     {"mean_sqrt_len_tokens", PoolingMode::mean_sqrt_len},
+     {"weightedmean", PoolingMode::weighted_mean},
+     {"lasttoken", PoolingMode::last_token}}};
+
 /// A text's tokens, those left out included.
 struct Rows {
   std::span<const float> values;
@@ -76,14 +85,11 @@ void pool_one(PoolingMode mode, const Rows& rows, std::span<float> out) {
 
 }  // namespace
 
+std::string_view name_of(PoolingMode mode) {
+  return kModes.at(static_cast<std::size_t>(mode)).first;
+}
+
 std::optional<PoolingMode> parse_pooling_mode(std::string_view name) {
-  static constexpr std::array<std::pair<std::string_view, PoolingMode>, 6> kModes = {
-      {{"cls", PoolingMode::cls},
-       {"max", PoolingMode::max},
-       {"mean", PoolingMode::mean},
-       {"mean_sqrt_len_tokens", PoolingMode::mean_sqrt_len},
-       {"weightedmean", PoolingMode::weighted_mean},
-       {"lasttoken", PoolingMode::last_token}}};
   for (const auto& [known, mode] : kModes) {
     if (known == name) return mode;
   }

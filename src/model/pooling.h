@@ -13,6 +13,7 @@ enum class PoolingMode { cls, max, mean, mean_sqrt_len, weighted_mean, last_toke
 
 /// "mean", "cls" … as in the field `pooling_mode`; none for a mode that is not known.
 std::optional<PoolingMode> parse_pooling_mode(std::string_view name);
+std::string_view name_of(PoolingMode mode);
 
 /// `tokens`: row-major [length, hidden] with length ≥ 1, of which the first `unpooled` (a prompt's)
 /// are left out. `vector`: [modes.size() · hidden], the results of the modes one after another.

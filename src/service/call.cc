@@ -1,7 +1,10 @@
 #include "service/call.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <exception>
+#include <initializer_list>
 #include <utility>
 
 #include "ml_worker/log.h"
@@ -63,6 +66,10 @@ void Call::answer(const std::function<void(ReplySink&)>& write) {
   if (!leave_open(State::answered)) return;
   ++counters_->ok;
   write_contained(write);
+  if (!trace_.empty()) {
+    log::debug("a traced call was answered",
+               {{"trace", trace_}, {"us", fmt::to_string(microseconds_since(arrival_))}});
+  }
   release();
 }
 
@@ -73,6 +80,7 @@ void Call::answer(const Value& value) {
 void Call::fail(const Error& error) {
   if (!leave_open(State::answered)) return;
   count(error);
+  log_failure(error);
   write_contained([&error](ReplySink& sink) { sink.failure(error); });
   release();
 }
@@ -82,6 +90,22 @@ void Call::count(const Error& error) {
   ++counters_->failures.at(static_cast<std::size_t>(error.kind));
 }
 
+// What callers do wrong they are told, and it must not fill the log.
+void Call::log_failure(const Error& error) const {
+  if (trace_.empty()) return;
+  const bool is_callers =
+      error.kind < ErrorKind::overloaded && error.kind != ErrorKind::model_failed;
+  const std::initializer_list<log::Field> fields = {
+      {"trace", trace_},
+      {"reason", std::string(name_of(error.kind))},
+      {"us", fmt::to_string(microseconds_since(arrival_))}};
+  if (is_callers) {
+    log::debug("a traced call failed", fields);
+  } else {
+    log::warning("a traced call failed", fields);
+  }
+}
+
 // A sink that throws (no memory for a large reply) has not answered; its caller still waits.
 void Call::write_contained(const std::function<void(ReplySink&)>& write) {
   const Clock::time_point started = Clock::now();
@@ -89,7 +113,7 @@ void Call::write_contained(const std::function<void(ReplySink&)>& write) {
     write(*sink_);
   } catch (...) {
     const std::string what = what_of_current_exception();
-    log::error("a reply could not be written", {{"what", log::printable(what)}});
+    log::error("a reply could not be written", {{"what", log::printable(what)}, {"trace", trace_}});
     try {
       sink_->failure(errors::model_failed("reply", what));
     } catch (...) {

@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "ml_worker/histogram.h"
 #include "ml_worker/service.h"
@@ -45,6 +47,10 @@ class Call : public CallHandle {
   bool cancelled() const { return state_ == State::cancelled; }
   void cancel() override;
 
+  /// From now on lines of the log about this call say `trace`. Before anything is done for it.
+  void set_trace(std::string trace) { trace_ = std::move(trace); }
+  const std::string& trace() const { return trace_; }
+
   /// Runs `write` (which calls one function of the sink) if the call is still open. Takes the time
   /// that a reply takes: not for the device thread.
   void answer(const std::function<void(ReplySink&)>& write);
@@ -56,11 +62,13 @@ class Call : public CallHandle {
   bool leave_open(State next);
   void write_contained(const std::function<void(ReplySink&)>& write);
   void count(const Error& error);
+  void log_failure(const Error& error) const;
   void release();
 
   const Clock::time_point arrival_ = Clock::now();
   const std::shared_ptr<CallCounters> counters_;
   const std::uint64_t number_;
+  std::string trace_;
   std::atomic<State> state_{State::open};
   // Both belong to whoever moved `state_` away from open.
   std::shared_ptr<Admission::Ticket> ticket_;

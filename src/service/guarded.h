@@ -10,7 +10,8 @@
 namespace ml_worker {
 
 inline void fail_internally(Call& call, const std::string& what) {
-  log::error("a call failed inside the worker", {{"what", log::printable(what)}});
+  log::error("a call failed inside the worker",
+             {{"what", log::printable(what)}, {"trace", call.trace()}});
   call.fail(errors::model_failed("ml_worker", "internal error: " + what));
 }
 

@@ -54,6 +54,7 @@ std::vector<std::pair<std::string, Value>> model_entries(const ModelDescription&
           {"dimensions", model.dimensions},
           {"max_tokens", model.max_tokens},
           {"normalizes", model.normalizes},
+          {"pooling", strings(model.pooling)},
           {"prompts", names_of(model.prompts)},
           {"labels", strings(model.labels)},
           {"model_id", model.model_id},
@@ -147,12 +148,10 @@ Value uptime(const Core& core) {
 }
 
 Value failures_section(const CallCounters& counters) {
-  constexpr std::array<std::string_view, 10> kKinds = {
-      "undef",     "bad_argument", "unknown_model",     "model_failed", "too_long",
-      "too_large", "overloaded",   "deadline_exceeded", "unhealthy",    "draining"};
   ValueMap section;
-  for (std::size_t i = 0; i < kKinds.size(); ++i) {
-    section.entries.emplace_back(atom(std::string(kKinds.at(i))), number(counters.failures.at(i)));
+  for (std::size_t i = 0; i < counters.failures.size(); ++i) {
+    const auto kind = static_cast<ErrorKind>(i);
+    section.entries.emplace_back(atom(std::string(name_of(kind))), number(counters.failures.at(i)));
   }
   return section;
 }

@@ -17,6 +17,16 @@ using TicketPtr = std::shared_ptr<Admission::Ticket>;
 /// A call that brings more is decoded and tokenized on the lane of large work.
 constexpr std::size_t kSmallCallBytes = std::size_t{64} << 10;
 
+/// Those of a request that has any.
+const EncodeOptions* options_of(const Request& request) {
+  return std::visit(
+      [](const auto& asked) -> const EncodeOptions* {
+        if constexpr (requires { asked.options; }) return &asked.options;
+        return nullptr;
+      },
+      request);
+}
+
 }  // namespace
 
 class Service::Impl {
@@ -79,6 +89,7 @@ class Service::Impl {
     guarded(*call, [&] {
       Result<Request> request = make();
       if (!request) return call->fail(request.error());
+      if (const auto* options = options_of(*request)) call->set_trace(options->trace);
       std::visit(Execution(core_, call, ticket), *request);
     });
   }
@@ -121,8 +132,8 @@ const std::vector<std::string>& service_functions() {
 
 const std::vector<std::string>& service_options() {
   static const std::vector<std::string> names = {
-      "dimensions", "fingerprint", "format",   "normalize",       "priority", "prompt",
-      "timeout_ms", "timings",     "truncate", "truncation_side", "usage"};
+      "dimensions", "fingerprint", "format", "normalize", "pieces",          "priority", "prompt",
+      "timeout_ms", "timings",     "trace",  "truncate",  "truncation_side", "usage"};
   return names;
 }
 

@@ -19,6 +19,8 @@ namespace {
 constexpr std::size_t kMaxWordBytes = 256;
 /// The longest time that erpc takes, about 49 days; more could not be added to a clock safely.
 constexpr std::int64_t kMaxTimeoutMs = std::numeric_limits<std::uint32_t>::max();
+/// A request id of 128 bytes, a blank and a `traceparent` fit.
+constexpr std::size_t kMaxTraceBytes = 255;
 constexpr std::int64_t kMaxDimensions = std::numeric_limits<std::int32_t>::max();
 
 /// A key or an enumerated value.
@@ -124,6 +126,22 @@ bool read_priority(Reader& reader, EncodeOptions& options) {
   return true;
 }
 
+/// No quote, line end or escape is among them: what stands in a log cannot be taken for another
+/// line or field.
+bool may_stand_in_a_trace(char c) {
+  const bool is_alphanumeric = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+  return is_alphanumeric || std::string_view(" ._~:/+=@-").find(c) != std::string_view::npos;
+}
+
+bool read_trace(Reader& reader, EncodeOptions& options) {
+  if (skip_unset(reader)) return true;
+  const auto text = reader.read_binary();
+  if (!text || text->empty() || text->size() > kMaxTraceBytes) return false;
+  if (!std::all_of(text->begin(), text->end(), may_stand_in_a_trace)) return false;
+  options.trace = *text;
+  return true;
+}
+
 struct Option {
   std::string_view name;
   std::string_view expected;
@@ -131,15 +149,17 @@ struct Option {
 };
 
 /// Sorted by name, as info() lists them.
-constexpr std::array<Option, 11> kOptions = {{
+constexpr std::array<Option, 13> kOptions = {{
     {"dimensions", "an integer from 1 to the model's dimensions", read_dimensions},
     {"fingerprint", "true or false", read_flag<&EncodeOptions::fingerprint>},
     {"format", "list, binary, base64 or json", read_format},
     {"normalize", "true or false", read_normalize},
+    {"pieces", "true or false", read_flag<&EncodeOptions::pieces>},
     {"priority", "interactive or bulk", read_priority},
     {"prompt", "the name of one of the model's prompts", read_prompt},
     {"timeout_ms", "an integer from 0 to 4294967295", read_timeout},
     {"timings", "true or false", read_flag<&EncodeOptions::timings>},
+    {"trace", "a binary of 1 to 255 letters, digits, blanks and ._~:/+=@-", read_trace},
     {"truncate", "true or false", read_flag<&EncodeOptions::truncate>},
     {"truncation_side", "right or left", read_truncation_side},
     {"usage", "true or false", read_flag<&EncodeOptions::usage>},

@@ -22,13 +22,21 @@ struct ModelAndOptions {
 };
 
 /// What follows the texts: a model and, where there is a third argument, options.
-Result<ModelAndOptions> read_model_and_options(Arguments& arguments) {
+Result<ModelAndOptions> read_any_options(Arguments& arguments) {
   auto model = read_model_name(arguments.reader);
   if (!model) return model.error();
   if (arguments.count < 3) return ModelAndOptions{std::move(*model), {}};
   const auto options = read_options(arguments.reader);
   if (!options) return options.error();
   return ModelAndOptions{std::move(*model), *options};
+}
+
+/// As read_any_options(), where the answer are vectors.
+Result<ModelAndOptions> read_model_and_options(Arguments& arguments) {
+  auto read = read_any_options(arguments);
+  if (!read || !read->options.pieces) return read;
+  return errors::bad_argument("pieces",
+                              "expected false, got true: only tokenize answers with tokens");
 }
 
 Result<Request> parse_encode(Arguments arguments) {
@@ -103,11 +111,19 @@ Result<Request> parse_model(Arguments arguments) {
   return Request(T{std::move(*model)});
 }
 
+/// Pieces are those of the whole text.
+std::optional<Error> of_cutting(const EncodeOptions& options) {
+  if (!options.pieces || !options.truncation_side) return std::nullopt;
+  return errors::bad_argument("truncation_side",
+                              "expected none: with pieces nothing is cut, got a value");
+}
+
 Result<Request> parse_tokenize(Arguments arguments) {
   auto texts = read_texts(arguments.reader, arguments.limits);
   if (!texts) return texts.error();
-  auto rest = read_model_and_options(arguments);
+  auto rest = read_any_options(arguments);
   if (!rest) return rest.error();
+  if (auto error = of_cutting(rest->options)) return *error;
   if (auto error = of_whole_vectors(rest->options)) return *error;
   if (auto error = of_format(rest->options)) return *error;
   return Request(TokenizeRequest{std::move(*texts), std::move(rest->model), rest->options});

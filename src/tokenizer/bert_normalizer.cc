@@ -80,6 +80,15 @@ void BertNormalizer::add(char32_t c, Run& run) const {
   if (padded) run.put(' ');
 }
 
+std::size_t BertNormalizer::segment_length(std::u32string_view text) const {
+  // Only marks that are kept change places with each other.
+  const auto is_kept_mark = [](char32_t c) {
+    return c >= 0x80 && unicode::combining_class(c) != 0 && !unicode::is_nonspacing_mark(c);
+  };
+  const auto end = std::find_if_not(text.begin(), text.end(), is_kept_mark);
+  return std::max<std::size_t>(1, static_cast<std::size_t>(end - text.begin()));
+}
+
 bool BertNormalizer::is_boundary(char32_t /*before*/, char32_t after) const {
   return after == ' ' || after == '\n' ||
          (handle_chinese_chars_ && unicode::is_cjk_ideograph(after));

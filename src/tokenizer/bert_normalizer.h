@@ -18,6 +18,7 @@ class BertNormalizer : public Normalizer {
  public:
   explicit BertNormalizer(const BertNormalizerOptions& options);
   void normalize(std::u32string_view text, std::u32string& out) const override;
+  std::size_t segment_length(std::u32string_view text) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
 
  private:

@@ -29,11 +29,13 @@ class Bpe::Word {
  public:
   explicit Word(std::size_t size) { symbols_.reserve(size); }
 
-  void add(std::int32_t id) {
+  /// A symbol that ends before byte `end` of the word.
+  void add(std::int32_t id, std::size_t end) {
     const auto at = static_cast<std::ptrdiff_t>(symbols_.size());
     if (at > 0) symbols_.back().next = at;
-    symbols_.push_back({id, at - 1, -1});
+    symbols_.push_back({id, static_cast<std::uint32_t>(end), at - 1, -1});
   }
+  void lengthen_last(std::size_t end) { symbols_.back().end = static_cast<std::uint32_t>(end); }
 
   void merge_all(const Bpe& model) {
     for (std::size_t i = 0; i + 1 < symbols_.size(); ++i) propose(model, at(i));
@@ -44,15 +46,21 @@ class Bpe::Word {
     }
   }
 
-  void append_ids(std::vector<std::int32_t>& ids) const {
+  /// Calls `take(id, begin, end)` for each symbol, with its bytes.
+  template <typename Take>
+  void for_each(Take take) const {
+    std::size_t begin = 0;
     for (const Symbol& symbol : symbols_) {
-      if (symbol.id >= 0) ids.push_back(symbol.id);
+      if (symbol.id < 0) continue;
+      take(symbol.id, begin, symbol.end);
+      begin = symbol.end;
     }
   }
 
  private:
   struct Symbol {
     std::int32_t id;  ///< -1 once it is part of the one before
+    std::uint32_t end;
     std::ptrdiff_t previous;
     std::ptrdiff_t next;
   };
@@ -87,6 +95,7 @@ class Bpe::Word {
     Symbol& left = symbol(best.left);
     Symbol& right = symbol(left.next);
     left.id = best.id;
+    left.end = right.end;
     right.id = -1;
     left.next = right.next;
     if (left.next >= 0) symbol(left.next).previous = best.left;
@@ -146,31 +155,50 @@ std::int32_t Bpe::id_of_whole(std::string_view bytes) const {
 Bpe::Word Bpe::initial_symbols(std::string_view bytes) const {
   Word word(bytes.size());
   bool after_unknown = false;
-  for (const char byte : bytes) {
-    const std::int32_t id = byte_ids_.at(static_cast<std::uint8_t>(byte));
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::int32_t id = byte_ids_.at(static_cast<std::uint8_t>(bytes[i]));
     const bool is_fused = after_unknown && fuse_unknown_;
     after_unknown = id < 0;
     if (id >= 0) {
-      word.add(id);
-    } else if (unknown_id_ >= 0 && !is_fused) {
-      word.add(unknown_id_);
+      word.add(id, i + 1);
+    } else if (unknown_id_ >= 0 && is_fused) {
+      word.lengthen_last(i + 1);
+    } else if (unknown_id_ >= 0) {
+      word.add(unknown_id_, i + 1);
     }
   }
   return word;
 }
 
-void Bpe::tokenize(std::u32string_view text, std::vector<std::int32_t>& ids) const {
-  const std::string bytes = utf8(text);
+Bpe::Word Bpe::merged(std::string_view bytes) const {
   if (ignore_merges_) {
     const std::int32_t whole = id_of_whole(bytes);
     if (whole >= 0) {
-      ids.push_back(whole);
-      return;
+      Word word(1);
+      word.add(whole, bytes.size());
+      return word;
     }
   }
   Word word = initial_symbols(bytes);
   word.merge_all(*this);
-  word.append_ids(ids);
+  return word;
+}
+
+void Bpe::tokenize(std::u32string_view text, std::vector<std::int32_t>& ids) const {
+  merged(utf8(text)).for_each([&](std::int32_t id, std::size_t /*begin*/, std::size_t /*end*/) {
+    ids.push_back(id);
+  });
+}
+
+void Bpe::split(std::u32string_view text, std::vector<WordPart>& parts) const {
+  const std::string bytes = utf8(text);
+  std::vector<std::size_t> character_of;  // by byte
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    character_of.resize(character_of.size() + utf8(text.substr(i, 1)).size(), i);
+  }
+  merged(bytes).for_each([&](std::int32_t id, std::size_t begin, std::size_t end) {
+    parts.push_back({id, character_of[begin], character_of[end - 1] + 1});
+  });
 }
 
 }  // namespace ml_worker

@@ -30,6 +30,8 @@ class Bpe final : public SubwordModel {
 
   /// Time is n log n in the bytes of the word. Appends nothing if all its bytes are left out.
   void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const override;
+  /// A part of a character stands for the whole of it.
+  void split(std::u32string_view word, std::vector<WordPart>& parts) const override;
   std::int32_t id_of(std::u32string_view token) const override;
   std::size_t vocabulary_size() const override { return vocabulary_size_; }
 
@@ -43,6 +45,7 @@ class Bpe final : public SubwordModel {
   void add_merge(const std::pair<std::u32string, std::u32string>& rule, std::uint32_t rank);
   const Merge* find_merge(std::int32_t left, std::int32_t right) const;
   Word initial_symbols(std::string_view bytes) const;
+  Word merged(std::string_view bytes) const;
   std::int32_t id_of_whole(std::string_view bytes) const;
 
   TokenIds ids_;

@@ -73,6 +73,13 @@ std::u32string_view ByteLevelPreTokenizer::prepare(std::u32string_view text,
   return storage;
 }
 
+void ByteLevelPreTokenizer::prepare_aligned(std::u32string_view text, AlignedText& out) const {
+  std::u32string storage;
+  const bool has_prefix = prepare(text, storage).size() > text.size();
+  if (has_prefix) out.append(U" ", 0);
+  out.append(text, 0);
+}
+
 void ByteLevelPreTokenizer::split(std::u32string_view text,
                                   std::vector<std::u32string_view>& words) const {
   while (!text.empty()) {

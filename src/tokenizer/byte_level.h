@@ -18,6 +18,7 @@ class ByteLevelPreTokenizer : public PreTokenizer {
  public:
   explicit ByteLevelPreTokenizer(bool add_prefix_space) : add_prefix_space_(add_prefix_space) {}
   std::u32string_view prepare(std::u32string_view text, std::u32string& storage) const override;
+  void prepare_aligned(std::u32string_view text, AlignedText& out) const override;
   void split(std::u32string_view text, std::vector<std::u32string_view>& words) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
 

@@ -1,5 +1,6 @@
 #include "tokenizer/charsmap.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "ml_worker/utf8.h"
@@ -65,17 +66,18 @@ bool CharsmapNormalizer::replace(std::string_view text, std::u32string& out) con
   return true;
 }
 
-void CharsmapNormalizer::normalize_cluster(std::u32string_view cluster, std::u32string& out) const {
+bool CharsmapNormalizer::replace_whole(std::u32string_view cluster, std::u32string& out) const {
   std::string bytes;
   for (std::size_t i = 0; i < cluster.size() && bytes.size() <= kMaxClusterBytes; ++i) {
     append_utf8(cluster[i], bytes);
   }
-  if (bytes.size() <= kMaxClusterBytes && replace(bytes, out)) return;
-  for (const char32_t c : cluster) {
-    bytes.clear();
-    append_utf8(c, bytes);
-    if (!replace(bytes, out)) out.push_back(c);
-  }
+  return bytes.size() <= kMaxClusterBytes && replace(bytes, out);
+}
+
+void CharsmapNormalizer::replace_one(char32_t c, std::u32string& out) const {
+  std::string bytes;
+  append_utf8(c, bytes);
+  if (!replace(bytes, out)) out.push_back(c);
 }
 
 void CharsmapNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
@@ -84,10 +86,35 @@ void CharsmapNormalizer::normalize(std::u32string_view text, std::u32string& out
     if (length == 1 && text[0] < 0x80 && is_plain_[text[0]]) {
       out.push_back(text[0]);
     } else {
-      normalize_cluster(text.substr(0, length), out);
+      const std::u32string_view cluster = text.substr(0, length);
+      if (!replace_whole(cluster, out)) {
+        for (const char32_t c : cluster) replace_one(c, out);
+      }
     }
     text.remove_prefix(length);
   }
+}
+
+void CharsmapNormalizer::normalize_aligned(std::u32string_view text, AlignedText& out) const {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = segment_length(text.substr(at));
+    const std::size_t begin = out.text.size();
+    if (replace_whole(text.substr(at, length), out.text)) {
+      for (std::size_t i = begin; i < out.text.size(); ++i) {
+        out.origin.push_back(at + std::min(i - begin, length - 1));
+      }
+    } else {
+      for (std::size_t i = 0; i < length; ++i) {
+        replace_one(text[at + i], out.text);
+        out.origin.resize(out.text.size(), at + i);
+      }
+    }
+    at += length;
+  }
+}
+
+std::size_t CharsmapNormalizer::segment_length(std::u32string_view text) const {
+  return unicode::grapheme_length(text);
 }
 
 bool CharsmapNormalizer::is_boundary(char32_t before, char32_t after) const {

@@ -22,12 +22,16 @@ class CharsmapNormalizer : public Normalizer {
   /// six bytes is replaced as a whole if any key is a prefix of it (the shortest one counts), else
   /// each of its code points is.
   void normalize(std::u32string_view text, std::u32string& out) const override;
+  void normalize_aligned(std::u32string_view text, AlignedText& out) const override;
+  /// A grapheme cluster.
+  std::size_t segment_length(std::u32string_view text) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
 
  private:
   /// Where the replacement of the shortest key that `text` begins with stands.
   std::optional<std::size_t> shortest_match(std::string_view text) const;
-  void normalize_cluster(std::u32string_view cluster, std::u32string& out) const;
+  bool replace_whole(std::u32string_view cluster, std::u32string& out) const;
+  void replace_one(char32_t c, std::u32string& out) const;
   bool replace(std::string_view text, std::u32string& out) const;
 
   std::vector<std::uint32_t> units_;

@@ -13,11 +13,31 @@
 
 namespace ml_worker {
 
+/// A text as a stage leaves it, and of each code point the place of what it came from in the text
+/// before that stage. What a stage puts in addition has the place of its neighbour.
+struct AlignedText {
+  std::u32string text;
+  std::vector<std::size_t> origin;
+
+  void append(std::u32string_view code_points, std::size_t first_origin);  ///< as they were
+};
+
+/// A token, and which code points of its word it stands for: [begin, end).
+struct WordPart {
+  std::int32_t id;
+  std::size_t begin;
+  std::size_t end;
+};
+
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
   /// Appends the normal form of `text`.
   virtual void normalize(std::u32string_view text, std::u32string& out) const = 0;
+  /// As normalize(), with the places in `text`; slower.
+  virtual void normalize_aligned(std::u32string_view text, AlignedText& out) const;
+  /// How much of the beginning of `text` (not empty) is normalised for itself, whatever follows.
+  virtual std::size_t segment_length(std::u32string_view text) const = 0;
   /// True if a text may be cut between these two: the parts, normalised and split into words one
   /// by one, give what the whole gives.
   virtual bool is_boundary(char32_t before, char32_t after) const = 0;
@@ -32,6 +52,10 @@ class PreTokenizer {
   virtual std::u32string_view prepare(std::u32string_view text, std::u32string& /*storage*/) const {
     return text;
   }
+  /// As prepare(), with the places in `text`.
+  virtual void prepare_aligned(std::u32string_view text, AlignedText& out) const {
+    out.append(text, 0);
+  }
   /// Appends the words of `text`, as views of it.
   virtual void split(std::u32string_view text, std::vector<std::u32string_view>& words) const = 0;
   /// As Normalizer::is_boundary().
@@ -43,6 +67,8 @@ class SubwordModel {
   virtual ~SubwordModel() = default;
   /// Appends the ids of one word.
   virtual void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const = 0;
+  /// As tokenize(), with the places in `word`.
+  virtual void split(std::u32string_view word, std::vector<WordPart>& parts) const = 0;
   /// The id of exactly this token, or -1.
   virtual std::int32_t id_of(std::u32string_view token) const = 0;
   /// Highest id + 1.

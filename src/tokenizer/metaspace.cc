@@ -30,6 +30,19 @@ std::u32string_view MetaspacePreTokenizer::prepare(std::u32string_view text,
   return storage;
 }
 
+void MetaspacePreTokenizer::prepare_aligned(std::u32string_view text, AlignedText& out) const {
+  std::u32string prepared;
+  out.text = prepare(text, prepared);
+  // A sign that stands before a word without being one of its characters is the only addition.
+  std::size_t at = 0;
+  for (const char32_t c : out.text) {
+    out.origin.push_back(std::min(at, text.size() - 1));
+    const bool is_added =
+        c == options_.replacement && at < text.size() && text[at] != c && text[at] != U' ';
+    if (!is_added) ++at;
+  }
+}
+
 void MetaspacePreTokenizer::split(std::u32string_view text,
                                   std::vector<std::u32string_view>& words) const {
   std::size_t start = 0;

@@ -17,6 +17,7 @@ class MetaspacePreTokenizer : public PreTokenizer {
  public:
   explicit MetaspacePreTokenizer(const MetaspaceOptions& options) : options_(options) {}
   std::u32string_view prepare(std::u32string_view text, std::u32string& storage) const override;
+  void prepare_aligned(std::u32string_view text, AlignedText& out) const override;
   void split(std::u32string_view text, std::vector<std::u32string_view>& words) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "ml_worker/utf8.h"
 #include "tokenizer/unicode.h"
 
 namespace ml_worker {
@@ -12,6 +13,8 @@ namespace {
 /// A text is worked on in pieces of about this many code points, so that one which is cut after a
 /// few hundred tokens does not cost its whole length.
 constexpr std::size_t kChunk = 2048;
+
+using Match = AddedTokens::Match;
 
 std::vector<AddedToken> raw_tokens(const std::vector<AddedToken>& tokens) {
   std::vector<AddedToken> result;
@@ -66,9 +69,17 @@ void for_each_part(const AddedTokens& tokens, std::u32string_view text, Plain pl
   for (std::size_t at = 0; at < text.size() && more();) {
     const auto match = tokens.next(text, at);
     if (match.begin > at) plain(text.substr(at, match.begin - at));
-    if (match.id >= 0 && more()) added(match.id);
+    if (match.id >= 0 && more()) added(match);
     at = match.end;
   }
+}
+
+std::map<std::int32_t, std::string> names_of(const std::vector<AddedToken>& tokens) {
+  std::map<std::int32_t, std::string> names;
+  for (const AddedToken& token : tokens) {
+    for (const char32_t c : token.content) append_utf8(c, names[token.id]);
+  }
+  return names;
 }
 
 void cut(std::vector<std::int32_t>& ids, std::size_t room, TruncationSide side) {
@@ -113,6 +124,9 @@ PipelineTokenizer::PipelineTokenizer(PipelineParts parts)
       model_(std::move(parts.model)),
       template_(std::move(parts.sequence_template)),
       pair_template_(std::move(parts.pair_template)),
+      added_names_(names_of(parts.added_tokens)),
+      trims_blanks_(parts.trims_blanks),
+      keeps_first_blank_(parts.keeps_first_blank),
       raw_tokens_(raw_tokens(parts.added_tokens)),
       normalized_tokens_(normalized_tokens(parts.added_tokens, *normalizer_)),
       tokens_end_at_blanks_(end_at_blanks(parts.added_tokens)) {}
@@ -177,7 +191,8 @@ PipelineTokenizer::Progress PipelineTokenizer::encode_until(std::u32string_view 
 void PipelineTokenizer::encode_text(std::u32string_view text, Progress& progress) const {
   for_each_part(
       raw_tokens_, text, [&](std::u32string_view part) { encode_plain(part, progress); },
-      [&](std::int32_t id) { progress.ids.push_back(id); }, [&] { return !progress.full(); });
+      [&](const Match& match) { progress.ids.push_back(match.id); },
+      [&] { return !progress.full(); });
 }
 
 void PipelineTokenizer::encode_plain(std::u32string_view text, Progress& progress) const {
@@ -210,7 +225,8 @@ void PipelineTokenizer::encode_chunk(std::u32string_view chunk, Progress& progre
   for_each_part(
       normalized_tokens_, normalized,
       [&](std::u32string_view part) { encode_normalized(part, progress); },
-      [&](std::int32_t id) { progress.ids.push_back(id); }, [&] { return !progress.full(); });
+      [&](const Match& match) { progress.ids.push_back(match.id); },
+      [&] { return !progress.full(); });
 }
 
 void PipelineTokenizer::encode_normalized(std::u32string_view text, Progress& progress) const {
@@ -220,6 +236,108 @@ void PipelineTokenizer::encode_normalized(std::u32string_view text, Progress& pr
   for (const auto word : words) {
     if (progress.full()) return;
     model_->tokenize(word, progress.ids);
+  }
+}
+
+// ---- Pieces -------------------------------------------------------------------------------------
+
+/// Collects pieces by their places in code points, and tells those in bytes.
+class PipelineTokenizer::PieceList {
+ public:
+  explicit PieceList(std::u32string_view text) {
+    bytes_before_.reserve(text.size() + 1);
+    std::size_t bytes = 0;
+    for (const char32_t c : text) {
+      bytes_before_.push_back(bytes);
+      bytes += c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    }
+    bytes_before_.push_back(bytes);
+  }
+
+  void add(std::int32_t id, std::size_t begin, std::size_t end) {
+    pieces_.push_back({id, bytes_before_[begin], bytes_before_[end], std::nullopt});
+  }
+  void add_special(std::int32_t id, std::string name) {
+    pieces_.push_back({id, 0, 0, std::move(name)});
+  }
+  std::vector<Piece> take() { return std::move(pieces_); }
+
+ private:
+  std::vector<std::size_t> bytes_before_;
+  std::vector<Piece> pieces_;
+};
+
+std::vector<Piece> PipelineTokenizer::pieces(std::string_view text) const {
+  const std::u32string decoded = unicode::decode(text);
+  PieceList list(decoded);
+  const auto add_specials = [&](const std::vector<std::int32_t>& ids) {
+    for (const std::int32_t id : ids) {
+      const auto name = added_names_.find(id);
+      list.add_special(id, name == added_names_.end() ? "" : name->second);
+    }
+  };
+  const auto plain = [&](std::u32string_view part) {
+    plain_pieces(part, static_cast<std::size_t>(part.data() - decoded.data()), list);
+  };
+  AlignedText itself;
+  itself.append(decoded, 0);
+  const auto added = [&](const Match& match) { add_match(match, decoded, itself.origin, 0, list); };
+  add_specials(template_.before);
+  for_each_part(raw_tokens_, decoded, plain, added, [] { return true; });
+  add_specials(template_.after);
+  return list.take();
+}
+
+/// White space that a token has swallowed is trimmed too.
+void PipelineTokenizer::add_match(const Match& match, std::u32string_view text,
+                                  std::span<const std::size_t> origin, std::size_t at,
+                                  PieceList& list) const {
+  std::size_t begin = match.begin;
+  std::size_t end = match.end;
+  const auto is_blank = [&](std::size_t i) { return unicode::is_white_space(text[i]); };
+  while (trims_blanks_ && begin + 1 < end && is_blank(begin)) ++begin;
+  while (trims_blanks_ && begin + 1 < end && is_blank(end - 1)) --end;
+  list.add(match.id, at + origin[begin], at + origin[end - 1] + 1);
+}
+
+/// What stands between added tokens, from code point `at` of the whole on.
+void PipelineTokenizer::plain_pieces(std::u32string_view text, std::size_t at,
+                                     PieceList& list) const {
+  AlignedText normal;
+  normalizer_->normalize_aligned(text, normal);
+  const std::span<const std::size_t> origin(normal.origin);
+  const auto plain = [&](std::u32string_view part) {
+    const auto begin = static_cast<std::size_t>(part.data() - normal.text.data());
+    word_pieces(part, origin.subspan(begin, part.size()), at, list);
+  };
+  const auto added = [&](const Match& match) { add_match(match, normal.text, origin, at, list); };
+  for_each_part(normalized_tokens_, normal.text, plain, added, [] { return true; });
+}
+
+/// Of normalised text; `origin`: its places in the plain text, which begins at `at`.
+void PipelineTokenizer::word_pieces(std::u32string_view text, std::span<const std::size_t> origin,
+                                    std::size_t at, PieceList& list) const {
+  AlignedText prepared;
+  pre_tokenizer_->prepare_aligned(text, prepared);
+  const auto place = [&](std::size_t i) { return at + origin[prepared.origin[i]]; };
+  std::vector<std::u32string_view> words;
+  pre_tokenizer_->split(prepared.text, words);
+  std::vector<WordPart> parts;
+  for (const auto word : words) {
+    const auto first = static_cast<std::size_t>(word.data() - prepared.text.data());
+    parts.clear();
+    model_->split(word, parts);
+    for (const WordPart& part : parts) {
+      std::size_t begin = first + part.begin;
+      std::size_t end = first + part.end;
+      const bool keeps_blank = keeps_first_blank_ && place(begin) == 0;
+      while (trims_blanks_ && begin < end && prepared.text[begin] == U' ') ++begin;
+      if (trims_blanks_ && keeps_blank && begin > first + part.begin) --begin;
+      while (trims_blanks_ && begin < end && prepared.text[end - 1] == U' ') --end;
+      // Of nothing but blanks: the end of them.
+      const std::size_t from = begin < first + part.end ? place(begin) : place(begin - 1) + 1;
+      list.add(part.id, from, begin < end ? place(end - 1) + 1 : from);
+    }
   }
 }
 

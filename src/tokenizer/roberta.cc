@@ -145,6 +145,8 @@ void apply_roberta_class(const JsonObject& config, PipelineParts& parts) {
   parts.normalizer = normalizer_of("");
   parts.pre_tokenizer =
       std::make_unique<ByteLevelPreTokenizer>(config.flag("add_prefix_space", false));
+  parts.trims_blanks = config.flag("trim_offsets", true);
+  parts.keeps_first_blank = config.flag("add_prefix_space", false);
   set_templates(config, "cls_token", "sep_token", parts);
 }
 

@@ -21,6 +21,19 @@ void NormalizerSequence::normalize(std::u32string_view text, std::u32string& out
   out += current;
 }
 
+void NormalizerSequence::normalize_aligned(std::u32string_view text, AlignedText& out) const {
+  AlignedText current;
+  current.append(text, 0);
+  for (const auto& normalizer : normalizers_) {
+    AlignedText next;
+    normalizer->normalize_aligned(current.text, next);
+    for (std::size_t& origin : next.origin) origin = current.origin[origin];
+    current = std::move(next);
+  }
+  out.text += current.text;
+  out.origin.insert(out.origin.end(), current.origin.begin(), current.origin.end());
+}
+
 bool NormalizerSequence::is_boundary(char32_t before, char32_t after) const {
   return std::all_of(normalizers_.begin(), normalizers_.end(), [&](const auto& normalizer) {
     return normalizer->is_boundary(before, after);
@@ -36,10 +49,19 @@ void LowercaseNormalizer::normalize(std::u32string_view text, std::u32string& ou
   for (const char32_t c : text) unicode::append_lower(c, out);
 }
 
-void StripNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
+std::u32string_view StripNormalizer::stripped(std::u32string_view text) const {
   while (left_ && !text.empty() && unicode::is_white_space(text.front())) text.remove_prefix(1);
   while (right_ && !text.empty() && unicode::is_white_space(text.back())) text.remove_suffix(1);
-  out += text;
+  return text;
+}
+
+void StripNormalizer::normalize(std::u32string_view text, std::u32string& out) const {
+  out += stripped(text);
+}
+
+void StripNormalizer::normalize_aligned(std::u32string_view text, AlignedText& out) const {
+  const std::u32string_view kept = stripped(text);
+  out.append(kept, static_cast<std::size_t>(kept.data() - text.data()));
 }
 
 bool StripNormalizer::is_boundary(char32_t before, char32_t /*after*/) const {
@@ -59,6 +81,23 @@ void BlankRunNormalizer::normalize(std::u32string_view text, std::u32string& out
     out += text.substr(0, rest);
     text.remove_prefix(rest);
   }
+}
+
+void BlankRunNormalizer::normalize_aligned(std::u32string_view text, AlignedText& out) const {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = segment_length(text.substr(at));
+    if (length >= 2) {
+      out.text += replacement_;
+      out.origin.resize(out.text.size(), at + length - 1);
+    } else {
+      out.append(text.substr(at, 1), at);
+    }
+    at += length;
+  }
+}
+
+std::size_t BlankRunNormalizer::segment_length(std::u32string_view text) const {
+  return std::max<std::size_t>(1, std::min(text.find_first_not_of(U' '), text.size()));
 }
 
 bool BlankRunNormalizer::is_boundary(char32_t before, char32_t /*after*/) const {

@@ -144,6 +144,21 @@ Templates make_templates(const JsonObject& tokenizer) {
   return result;
 }
 
+/// Whether a stage moves the places of tokens past the blanks at their ends.
+void read_trimming(const JsonObject& tokenizer, PipelineParts& parts) {
+  if (!tokenizer.has("post_processor")) return;
+  const JsonObject processor = tokenizer.object("post_processor");
+  std::vector<JsonObject> stages = {processor};
+  if (processor.text("type") == "Sequence") stages = processor.objects("processors");
+  for (const JsonObject& stage : stages) {
+    const std::string type = stage.text("type");
+    if (type != "ByteLevel" && type != "RobertaProcessing") continue;
+    if (!stage.flag("trim_offsets", true)) continue;
+    parts.trims_blanks = true;
+    parts.keeps_first_blank = stage.flag("add_prefix_space", true);
+  }
+}
+
 /// Stages that only make sense together.
 void check_stages(const JsonObject& tokenizer) {
   const std::string model = tokenizer.object("model").text("type", "");
@@ -182,6 +197,7 @@ PipelineParts parts_of_tokenizer_json(const JsonObject& tokenizer) {
   Templates templates = make_templates(tokenizer);
   parts.sequence_template = std::move(templates.single);
   parts.pair_template = std::move(templates.pair);
+  read_trimming(tokenizer, parts);
   check_template(tokenizer, parts);
   return parts;
 }

@@ -5,6 +5,7 @@
 #include <unicode/unistr.h>
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 #include "tokenizer/unicode.h"
@@ -64,6 +65,15 @@ void UnicodeNormalizer::normalize(std::u32string_view text, std::u32string& out)
   UErrorCode status = U_ZERO_ERROR;
   const icu::UnicodeString normal = normalizer_of(form_).normalize(source, status);
   append(U_FAILURE(status) != 0 ? source : normal, out);
+}
+
+std::size_t UnicodeNormalizer::segment_length(std::u32string_view text) const {
+  const icu::Normalizer2& normalizer = normalizer_of(form_);
+  const auto begins = [&](char32_t c) {
+    return normalizer.hasBoundaryBefore(static_cast<UChar32>(c)) != 0;
+  };
+  const auto end = std::find_if(std::next(text.begin()), text.end(), begins);
+  return static_cast<std::size_t>(end - text.begin());
 }
 
 bool UnicodeNormalizer::is_boundary(char32_t before, char32_t after) const {

@@ -13,6 +13,7 @@ class UnicodeNormalizer : public Normalizer {
   /// Throws std::runtime_error if ICU came without its data.
   explicit UnicodeNormalizer(NormalizationForm form);
   void normalize(std::u32string_view text, std::u32string& out) const override;
+  std::size_t segment_length(std::u32string_view text) const override;
   bool is_boundary(char32_t before, char32_t after) const override;
 
  private:

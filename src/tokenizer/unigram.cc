@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kMaxPieceBytes = 1024;
 constexpr double kMaxScore = 1e6;  // sums of many stay finite in a float
 constexpr char32_t kLastCodePoint = 0x10FFFF;
+/// In place of a piece: a character that stands in none.
+constexpr int kUnknownCharacter = -1;
 /// How much less than the rarest piece an unknown character scores (sentencepiece's kUnkPenalty).
 constexpr double kUnknownPenalty = 10.0;
 
@@ -46,7 +48,10 @@ Unigram::Unigram(const std::vector<UnigramPiece>& pieces, std::size_t unknown_id
       unknown_id_(static_cast<std::int32_t>(unknown_id)) {
   if (unknown_id >= pieces.size()) throw std::invalid_argument("'unk_id' is not in 'vocab'");
   for (std::size_t i = 0; i < pieces.size(); ++i) check_piece(pieces[i], i);
-  for (const auto& piece : pieces) pieces_.push_back(piece.text);
+  for (const auto& piece : pieces) {
+    pieces_.push_back(piece.text);
+    lengths_.push_back(unicode::decode(piece.text).size());
+  }
   add_characters(pieces);
 }
 
@@ -82,22 +87,56 @@ std::int32_t Unigram::id_of(std::u32string_view token) const {
   return is_found ? id : -1;
 }
 
-void Unigram::tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const {
-  std::vector<std::int32_t> found;
+/// The word's pieces from left to right.
+std::vector<int> Unigram::cut(std::u32string_view word) const {
+  std::vector<int> pieces;
   while (!word.empty()) {
     const auto is_known = [this](char32_t c) { return is_known_[c]; };
     const auto end = std::find_if_not(word.begin(), word.end(), is_known);
     const auto length = static_cast<std::size_t>(end - word.begin());
-    if (length > 0) append_known(word.substr(0, length), found);
+    if (length > 0) cut_known(word.substr(0, length), pieces);
     word.remove_prefix(length);
     if (word.empty()) break;
-    found.push_back(unknown_id_);
+    pieces.push_back(kUnknownCharacter);
     word.remove_prefix(1);
   }
-  const auto both_unknown = [this](std::int32_t a, std::int32_t b) {
-    return a == unknown_id_ && b == unknown_id_;
-  };
-  std::unique_copy(found.begin(), found.end(), std::back_inserter(ids), both_unknown);
+  return pieces;
+}
+
+/// The library's pieces after ours are those that add_characters() added.
+std::int32_t Unigram::id_of_piece(int piece) const {
+  const bool is_real = piece >= 0 && static_cast<std::size_t>(piece) < vocabulary_size_;
+  return is_real ? piece : unknown_id_;
+}
+
+std::size_t Unigram::length_of(int piece) const {
+  const bool is_real = piece >= 0 && static_cast<std::size_t>(piece) < vocabulary_size_;
+  return is_real ? lengths_[static_cast<std::size_t>(piece)] : 1;
+}
+
+void Unigram::tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const {
+  std::int32_t last = -1;
+  for (const int piece : cut(word)) {
+    const std::int32_t id = id_of_piece(piece);
+    if (id != unknown_id_ || last != unknown_id_) ids.push_back(id);
+    last = id;
+  }
+}
+
+void Unigram::split(std::u32string_view word, std::vector<WordPart>& parts) const {
+  std::size_t at = 0;
+  std::int32_t last = -1;
+  for (const int piece : cut(word)) {
+    const std::int32_t id = id_of_piece(piece);
+    const std::size_t end = at + length_of(piece);
+    if (id == unknown_id_ && last == unknown_id_) {
+      parts.back().end = end;
+    } else {
+      parts.push_back({id, at, end});
+    }
+    at = end;
+    last = id;
+  }
 }
 
 bool Unigram::read_alike_swapped(int left, int right) const {
@@ -125,15 +164,15 @@ void Unigram::put_shorter_first(std::vector<int>& pieces) const {
   }
 }
 
-void Unigram::append_known(std::u32string_view run, std::vector<std::int32_t>& ids) const {
-  std::vector<int> pieces;
+void Unigram::cut_known(std::u32string_view run, std::vector<int>& pieces) const {
+  std::vector<int> found;
   // Cannot fail: the text is valid and all its characters are pieces.
-  if (!processor_->Encode(utf8(run), &pieces).ok()) pieces = {unknown_id_};
-  put_shorter_first(pieces);
-  for (const int piece : pieces) {
-    const bool is_real = static_cast<std::size_t>(piece) < vocabulary_size_;
-    ids.push_back(is_real ? piece : unknown_id_);
+  if (processor_->Encode(utf8(run), &found).ok()) {
+    put_shorter_first(found);
+  } else {
+    found.assign(run.size(), kUnknownCharacter);
   }
+  pieces.insert(pieces.end(), found.begin(), found.end());
 }
 
 }  // namespace ml_worker

@@ -29,6 +29,7 @@ class Unigram : public SubwordModel {
   /// shorter first, as Hugging Face, of others the library's choice. A run of unknown characters is
   /// one token. Time is linear in the word.
   void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const override;
+  void split(std::u32string_view word, std::vector<WordPart>& parts) const override;
   std::int32_t id_of(std::u32string_view token) const override;
   std::size_t vocabulary_size() const override { return vocabulary_size_; }
 
@@ -36,11 +37,15 @@ class Unigram : public SubwordModel {
   void add_characters(const std::vector<UnigramPiece>& pieces);
   bool read_alike_swapped(int left, int right) const;
   void put_shorter_first(std::vector<int>& pieces) const;
-  void append_known(std::u32string_view run, std::vector<std::int32_t>& ids) const;
+  std::vector<int> cut(std::u32string_view word) const;
+  void cut_known(std::u32string_view run, std::vector<int>& pieces) const;
+  std::int32_t id_of_piece(int piece) const;
+  std::size_t length_of(int piece) const;
 
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
   std::vector<std::string> pieces_;
-  std::vector<bool> is_known_;  ///< by code point: stands in some piece
+  std::vector<std::size_t> lengths_;  ///< of the pieces, in code points
+  std::vector<bool> is_known_;        ///< by code point: stands in some piece
   std::size_t vocabulary_size_;
   std::int32_t unknown_id_;
 };

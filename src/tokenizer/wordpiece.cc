@@ -36,23 +36,37 @@ std::int32_t WordPiece::id_of(std::u32string_view token) const {
   return found == tokens_.ids.end() ? -1 : found->second;
 }
 
-void WordPiece::tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const {
-  const std::size_t start = ids.size();
-  if (word.size() <= options_.max_word_length && append_pieces(word, ids)) return;
-  ids.resize(start);
-  ids.push_back(unknown_id_);
-}
-
-bool WordPiece::append_pieces(std::u32string_view word, std::vector<std::int32_t>& ids) const {
+template <typename Take>
+bool WordPiece::cut(std::u32string_view word, Take take) const {
+  if (word.size() > options_.max_word_length) return false;
   const Table* table = &tokens_;
   while (!word.empty()) {
     const auto [length, id] = table->longest_match(word);
     if (length == 0) return false;
-    ids.push_back(id);
+    take(id, length);
     word.remove_prefix(length);
     table = &continuations_;
   }
   return true;
+}
+
+void WordPiece::tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const {
+  const std::size_t start = ids.size();
+  if (cut(word, [&](std::int32_t id, std::size_t /*length*/) { ids.push_back(id); })) return;
+  ids.resize(start);
+  ids.push_back(unknown_id_);
+}
+
+void WordPiece::split(std::u32string_view word, std::vector<WordPart>& parts) const {
+  const std::size_t start = parts.size();
+  std::size_t at = 0;
+  const auto take = [&](std::int32_t id, std::size_t length) {
+    parts.push_back({id, at, at + length});
+    at += length;
+  };
+  if (cut(word, take)) return;
+  parts.resize(start);
+  parts.push_back({unknown_id_, 0, word.size()});
 }
 
 }  // namespace ml_worker

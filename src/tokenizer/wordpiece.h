@@ -24,6 +24,7 @@ class WordPiece : public SubwordModel {
   WordPiece(const VocabularyEntries& vocabulary, WordPieceOptions options);
 
   void tokenize(std::u32string_view word, std::vector<std::int32_t>& ids) const override;
+  void split(std::u32string_view word, std::vector<WordPart>& parts) const override;
   std::int32_t id_of(std::u32string_view token) const override;
   std::size_t vocabulary_size() const override { return vocabulary_size_; }
 
@@ -36,7 +37,9 @@ class WordPiece : public SubwordModel {
     std::pair<std::size_t, std::int32_t> longest_match(std::u32string_view text) const;
   };
 
-  bool append_pieces(std::u32string_view word, std::vector<std::int32_t>& ids) const;
+  /// Calls `take(id, length)` for each piece; false if the word has none that fits.
+  template <typename Take>
+  bool cut(std::u32string_view word, Take take) const;
 
   WordPieceOptions options_;
   Table tokens_;         ///< as they stand in the vocabulary

@@ -5,7 +5,7 @@ import re
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-CALL = re.compile(r"\blog::(?:info|warning|error)\(\s*")
+CALL = re.compile(r"\blog::(?:debug|info|warning|error)\(\s*")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 FORMAT = re.compile(r"~[0-9]*t?[a-z]")
 

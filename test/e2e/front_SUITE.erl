@@ -11,7 +11,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() ->
     [
         infer, infer_twice_is_cached, infer_is_rpc, parallel_keeps_the_order, cluster, metrics,
-        health, erlang_api, errors, non_ascii, many_clients, deadline, a_pinged_worker_is_found,
+        tei_tokenize, requests_are_found_in_the_log, health, erlang_api, errors, non_ascii, many_clients, deadline, a_pinged_worker_is_found,
         a_joining_worker_is_found, killed_during_calls, stopped_during_calls, drained_during_calls,
         comes_back_after_restart, no_workers, local_worker
     ].
@@ -127,6 +127,44 @@ metrics(Config) ->
     {T2, D2, L2, S2} = Total(),
     ?assertEqual({1, 1, 0}, {T2 - T1, D2 - D1, L2 - L1}),
     ?assert(S2 > S1).
+
+%% As Hugging Face's tokenizers tell it: offsets in bytes, of a letter with its accent the two of it.
+tei_tokenize(Config) ->
+    Token = fun(Id, Text, Start, Stop) ->
+        #{<<"id">> => Id, <<"text">> => Text, <<"special">> => Start =:= null,
+          <<"start">> => Start, <<"stop">> => Stop}
+    end,
+    Text = <<"Hello, wörld"/utf8>>,
+    {200, [Tokens], _} = post(front(Config), "/tokenize", #{inputs => Text}),
+    ?assertEqual(
+        [Token(101, <<"[CLS]">>, null, null), Token(7592, <<"Hello">>, 0, 5), Token(1010, <<",">>, 5, 6),
+         Token(2088, <<"wörld"/utf8>>, 7, 13), Token(102, <<"[SEP]">>, null, null)], Tokens),
+    {200, [Inner], _} = post(front(Config), "/tokenize", #{inputs => [Text], add_special_tokens => false}),
+    ?assertEqual(lists:sublist(Tokens, 2, 3), Inner),
+    %% What is longer than the model's limit is not cut.
+    {200, [Long], _} = post(front(Config), "/tokenize", #{inputs => binary:copy(<<"a ">>, 1000)}),
+    ?assertEqual(1002, length(Long)).
+
+%% What a client calls its request stands in the log of the worker that answered it.
+requests_are_found_in_the_log(_) ->
+    Worker = e2e:start_worker(worker, ["--log-level", "debug", "--log-format", "json"]),
+    Front = start_front([{workers, [e2e:node_of(Worker)]}]),
+    ok = await_up(Front, 1),
+    Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    Headers = [{"x-request-id", "order-4711"}, {"traceparent", Parent}],
+    {200, _, _} = post(Front, "/infer", #{texts => [<<"a traced text">>]}, Headers),
+    Line = iolist_to_binary(["\"a traced call was answered\",\"trace\":\"order-4711 ", Parent, "\""]),
+    ok = e2e:await_log(Worker, Line, 10000),
+    {404, _, _} = post(Front, "/infer", #{texts => [<<"a">>], model => <<"nope">>}, [{"x-request-id", "no-2"}]),
+    ok = e2e:await_log(Worker, <<"\"a traced call failed\",\"trace\":\"no-2\",\"reason\":\"unknown_model\"">>, 10000),
+    %% Nothing that could be taken for a line of the log's own gets into it, not past a front either.
+    Forged = #{trace => <<"x\n{\"level\":\"error\"}">>},
+    ?assertError({exception, {bad_argument, trace, _}, _},
+                 erpc:call(e2e:node_of(Worker), ml_worker, encode, [[<<"a">>], default, Forged])),
+    {200, _, _} = post(Front, "/infer", #{texts => [<<"b">>]}, [{"x-request-id", "a\"b c"}]),
+    ?assertEqual(nomatch, binary:match(e2e:log(Worker), [<<"a traced text">>, <<"x\n{">>, <<"a\\\"b">>])),
+    stop_front(Front),
+    ok = e2e:stop(Worker).
 
 health(Config) -> ?assertMatch({200, _, _}, request(front(Config), get, "/health")).
 

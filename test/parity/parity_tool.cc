@@ -1,15 +1,17 @@
 // The worker's tokenizer and model without the worker: texts in, ids or vectors out.
 //
 //   parity_tool ids MODEL [LIMIT [left|right]] < TEXTS > IDS
+//   parity_tool pieces MODEL < TEXTS > PIECES
 //   parity_tool pairs MODEL [LIMIT [left|right]] < PAIRS > PAIRS_OF_IDS
 //   parity_tool vectors MODEL [THREADS [DTYPE [BATCH_TOKENS [DEVICE]]]] < TEXTS > FLOATS
 //   parity_tool describe MODEL
 //   parity_tool find NAME ROOT…
 //
 // TEXTS: a JSON string a line; for vectors also {"ids": […], "second_start": N, "unpooled": N}.
-// PAIRS: an array of two. IDS: a JSON array a line; of a pair an array of ids and types. FLOATS:
-// raw little-endian float32, the vectors as sentence-transformers gives them (normalised if the
-// model says so). What was measured goes to standard error.
+// PIECES: an array of [id, begin, end] in bytes, of special tokens [id, name]. PAIRS: an array of
+// two. IDS: a JSON array a line; of a pair an array of ids and types. FLOATS: raw little-endian
+// float32, the vectors as sentence-transformers gives them (normalised if the model says so). What
+// was measured goes to standard error.
 #include <chrono>
 #include <cmath>
 #include <iostream>
@@ -53,6 +55,19 @@ int print_ids(const Arguments& arguments) {
   }
   std::cerr << "{\"texts\": " << texts.size() << ", \"seconds\": " << seconds_since(start) << "}\n";
   for (const auto& text_ids : ids) std::cout << nlohmann::json(text_ids).dump() << '\n';
+  return 0;
+}
+
+int print_pieces(const Arguments& arguments) {
+  const auto tokenizer = load_tokenizer(arguments.at(1));
+  for (const auto& text : read_texts()) {
+    auto line = nlohmann::json::array();
+    for (const Piece& piece : tokenizer->pieces(text)) {
+      line.push_back(piece.special ? nlohmann::json({piece.id, *piece.special})
+                                   : nlohmann::json({piece.id, piece.begin, piece.end}));
+    }
+    std::cout << line.dump() << '\n';
+  }
   return 0;
 }
 
@@ -201,11 +216,12 @@ int print_found(const Arguments& arguments) {
 
 int run(const Arguments& arguments) {
   if (arguments.size() >= 2 && arguments[0] == "ids") return print_ids(arguments);
+  if (arguments.size() >= 2 && arguments[0] == "pieces") return print_pieces(arguments);
   if (arguments.size() >= 2 && arguments[0] == "pairs") return print_pairs(arguments);
   if (arguments.size() >= 2 && arguments[0] == "vectors") return print_vectors(arguments);
   if (arguments.size() >= 2 && arguments[0] == "describe") return print_description(arguments);
   if (arguments.size() >= 2 && arguments[0] == "find") return print_found(arguments);
-  std::cerr << "usage: parity_tool ids|pairs|vectors|describe|find MODEL …\n";
+  std::cerr << "usage: parity_tool ids|pieces|pairs|vectors|describe|find MODEL …\n";
   return static_cast<int>(ExitCode::usage);
 }
 

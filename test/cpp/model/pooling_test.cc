@@ -61,3 +61,11 @@ TEST_CASE("modes are known by sentence-transformers' names") {
   CHECK(parse_pooling_mode("lasttoken") == PoolingMode::last_token);
   CHECK_FALSE(parse_pooling_mode("Mean"));
 }
+
+TEST_CASE("a mode's name is the one that it is read from") {
+  for (const char* name :
+       {"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"}) {
+    CHECK(name_of(*parse_pooling_mode(name)) == name);
+  }
+  CHECK_FALSE(parse_pooling_mode("median"));
+}

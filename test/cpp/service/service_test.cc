@@ -3,7 +3,9 @@
 #include <cmath>
 #include <future>
 
+#include "ml_worker/log.h"
 #include "service/service_fixture.h"
+#include "support/standard_error.h"
 
 using namespace ml_worker;        // NOLINT(google-build-using-namespace)
 using namespace ml_worker::test;  // NOLINT(google-build-using-namespace)
@@ -48,6 +50,47 @@ TEST_CASE("limits on one call: texts, bytes of a text, bytes of all") {
   CHECK(f.ask(PredictRequest{{"elevenbytes"}, true, "default", {}}).error ==
         errors::too_large("text", 11, 10));
   CHECK(f.encode({"1234567890", "1234567890"}).vectors);
+}
+
+TEST_CASE("tokenize gives pieces of the whole text, a prompt included") {
+  ServiceFixture f;
+  f.encoder->change_description().prompts = {{"query", "q "}};
+  EncodeOptions options;
+  options.pieces = true;
+  options.prompt = "query";
+  const auto piece = [](std::int64_t id, const char* text, bool special, const Value& start,
+                        const Value& stop) {
+    return map(
+        {{"id", id}, {"text", text}, {"special", special}, {"start", start}, {"stop", stop}});
+  };
+  const Value none = atom("none");
+  const Value expected = ValueList{ValueList{
+      piece(1, "[", true, none, none), piece(FakeTokenizer::id_of("q"), "q", false, 0, 1),
+      piece(FakeTokenizer::id_of("bc"), "bc", false, 2, 4), piece(2, "]", true, none, none)}};
+  CHECK(f.ask(TokenizeRequest{{"bc"}, "default", options}).value == expected);
+
+  std::string longer;
+  for (int i = 0; i < 100; ++i) longer += "a ";
+  const Value all = *f.ask(TokenizeRequest{{longer}, "default", options}).value;
+  const auto& texts = std::get<ValueList>(all.storage());
+  CHECK(std::get<ValueList>(texts.at(0).storage()).size() == 103);
+  options.truncate = false;
+  CHECK(f.ask(TokenizeRequest{{"a", longer}, "default", options}).error ==
+        errors::too_long(2, 103, false, 16));
+}
+
+TEST_CASE("pieces have a limit, and no NUL in them") {
+  ServiceFixture f;
+  EncodeOptions options;
+  options.pieces = true;
+  std::string many;
+  for (int i = 0; i < 130000; ++i) many += "a ";
+  CHECK(f.ask(TokenizeRequest{{many}, "default", options}).value);
+  CHECK(f.ask(TokenizeRequest{{many, many}, "default", options}).error ==
+        errors::too_large("tokens", 260004, 250000));
+  const Value value = *f.ask(TokenizeRequest{{std::string("a\0b", 3)}, "default", options}).value;
+  const auto& texts = std::get<ValueList>(value.storage());
+  CHECK(at(std::get<ValueList>(texts.at(0).storage()).at(1), "text") == Value("a\uFFFDb"));
 }
 
 TEST_CASE("tokenize gives the ids that the model would get") {
@@ -359,4 +402,30 @@ TEST_CASE("threads that encode, cancel and probe at once: every open call is ans
   f.service().drain();
   CHECK(wrong == 0);
   CHECK(number(at(f.calls(), "pending")) == 0);
+}
+
+TEST_CASE("lines of the log about a traced call say its trace, once each") {
+  log::configure(log::Format::text, log::Level::debug);
+  EncodeOptions traced;
+  traced.trace = "req-1 00-ab";
+  const std::string lines = standard_error_of([&] {
+    ServiceFixture f;
+    f.encode({"a"}, traced);
+    f.encode({"not traced"});
+    f.ask(TokenizeRequest{{"a"}, "nope", traced});
+    f.encoder->fail_always = true;
+    f.encode({"b"}, traced);
+    f.destroy_service();
+  });
+  log::configure(log::Format::text, log::Level::info);
+  const auto count = [&lines](const std::string& part) {
+    std::size_t found = 0;
+    for (auto at = lines.find(part); at != std::string::npos; at = lines.find(part, at + 1))
+      ++found;
+    return found;
+  };
+  CHECK(count(R"(debug   a traced call was answered trace="req-1 00-ab" us=)") == 1);
+  CHECK(count(R"(debug   a traced call failed trace="req-1 00-ab" reason=unknown_model us=)") == 1);
+  CHECK(count(R"(warning a traced call failed trace="req-1 00-ab" reason=model_failed us=)") == 1);
+  CHECK(count("a traced call") == 3);
 }

@@ -43,6 +43,19 @@ class FakeTokenizer : public Tokenizer {
     return tokens;
   }
 
+  /// The words with their places between "[" and "]".
+  std::vector<Piece> pieces(std::string_view text) const override {
+    std::vector<Piece> found = {{kFirst, 0, 0, "["}};
+    std::size_t at = 0;
+    while ((at = text.find_first_not_of(' ', at)) != std::string_view::npos) {
+      const std::size_t end = std::min(text.find(' ', at), text.size());
+      found.push_back({id_of(text.substr(at, end - at)), at, end, std::nullopt});
+      at = end;
+    }
+    found.push_back({kLast, 0, 0, "]"});
+    return found;
+  }
+
   bool takes_pairs() const override { return true; }
   /// kFirst, the first text's words, kLast, the second's, kLast; cut from the second one.
   Tokens encode_pair(std::string_view first, std::string_view second, std::size_t max_tokens,

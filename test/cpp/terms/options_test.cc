@@ -51,6 +51,7 @@ TEST_CASE("a map sets every option") {
                                    {"prompt", atom("query")},
                                    {"priority", atom("bulk")},
                                    {"timeout_ms", 1500},
+                                   {"trace", "req-1 00-ab"},
                                    {"usage", true},
                                    {"timings", true},
                                    {"fingerprint", true}}));
@@ -63,6 +64,7 @@ TEST_CASE("a map sets every option") {
   CHECK(result->prompt == "query");
   CHECK(result->priority == Priority::bulk);
   CHECK(result->timeout == Milliseconds(1500));
+  CHECK(result->trace == "req-1 00-ab");
   CHECK((result->usage && result->timings && result->fingerprint));
 }
 
@@ -92,6 +94,7 @@ TEST_CASE("an option may be named and left unset") {
     CHECK_FALSE(option("dimensions", atom(unset))->dimensions);
     CHECK_FALSE(option("truncation_side", atom(unset))->truncation_side);
     CHECK_FALSE(option("prompt", atom(unset))->prompt);
+    CHECK(option("trace", atom(unset))->trace.empty());
   }
   CHECK_FALSE(option("timeout_ms", atom("infinity"))->timeout);
 }
@@ -124,13 +127,26 @@ TEST_CASE("a wrong value names its option, what was expected and what came") {
   CHECK(wrong("fingerprint", atom("on")) != "accepted");
 }
 
+TEST_CASE("a trace is short and has nothing in it that could forge a line of the log") {
+  CHECK(option("trace", "a.b_c~d:e/f+g=h@i-j 0")->trace == "a.b_c~d:e/f+g=h@i-j 0");
+  CHECK(option("trace", std::string(255, 'x'))->trace.size() == 255);
+  CHECK_FALSE(option("trace", std::string(256, 'x')));
+  for (const char* wrong :
+       {"", "a\nb", "a\"b", "a\\b", "a\tb", "a\x1b[2Jb", "a\x7f", "caf\xc3\xa9", "a,b", "a;b"}) {
+    CHECK_FALSE(option("trace", wrong));
+  }
+  CHECK_FALSE(option("trace", std::string("a\0b", 3)));
+  CHECK(bad_argument(option("trace", 5).error()) ==
+        "trace: expected a binary of 1 to 255 letters, digits, blanks and ._~:/+=@-, got the "
+        "integer 5");
+}
+
 TEST_CASE("an unknown option is named as it was sent") {
   const auto by_atom = option("prioritty", true);
   REQUIRE_FALSE(by_atom);
   CHECK(bad_argument(by_atom.error()) ==
-        "prioritty: expected one of the options dimensions fingerprint format normalize priority "
-        "prompt "
-        "timeout_ms timings truncate truncation_side usage, got prioritty");
+        "prioritty: expected one of the options dimensions fingerprint format normalize pieces "
+        "priority prompt timeout_ms timings trace truncate truncation_side usage, got prioritty");
   const auto by_binary = options(Value(ValueMap{{{Value("made up"), Value(1)}}}));
   REQUIRE_FALSE(by_binary);
   CHECK(testing::text_part(by_binary.error(), 1) == "made up");

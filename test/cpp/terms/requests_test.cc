@@ -79,10 +79,28 @@ TEST_CASE("similarity, embed_tokens and tokenize refuse options that mean nothin
     CHECK(call(function, {ValueList{"a"}, "m", map({{"truncate", false}, {"prompt", "query"}})}));
   }
   CHECK(refused("tokenize", texts, "format", atom("json")));
+  CHECK(refused("embed_tokens", texts, "pieces", true));
+  CHECK(refused("encode", texts, "pieces", true));
+  CHECK(refused("predict", texts, "pieces", true));
+  CHECK(refused("similarity", {"a", "b", "m"}, "pieces", true));
+  CHECK(call("encode", {ValueList{"a"}, "m", map({{"pieces", false}})}));
   CHECK(call("embed_tokens", {ValueList{"a"}, "m", map({{"format", atom("json")}})}));
   CHECK(refused("similarity", {"a", "b", "m"}, "format", atom("json")));
   CHECK(refused("similarity", {"a", "b", "m"}, "timings", true));
   CHECK(call("similarity", {"a", "b", "m", map({{"dimensions", 5}})}));
+}
+
+TEST_CASE("tokenize gives pieces, of which none is cut") {
+  const auto pieces = [](std::vector<std::pair<std::string, Value>> also) {
+    also.emplace_back("pieces", true);
+    return call("tokenize", {ValueList{"a"}, "m", map(std::move(also))});
+  };
+  REQUIRE(pieces({}));
+  CHECK(std::get<TokenizeRequest>(*pieces({})).options.pieces);
+  CHECK(pieces({{"truncate", false}, {"prompt", "query"}}));
+  const auto sided = pieces({{"truncation_side", atom("left")}});
+  REQUIRE_FALSE(sided);
+  CHECK(testing::atom_part(sided.error(), 1) == "truncation_side");
 }
 
 TEST_CASE("similarity has two sides, load_model and unload_model a name") {

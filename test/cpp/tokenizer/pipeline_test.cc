@@ -2,10 +2,12 @@
 
 #include <catch2/catch.hpp>
 
+#include "tokenizer/further_tokenizers.h"
 #include "tokenizer/small_tokenizer.h"
 
 using namespace ml_worker;
 using namespace ml_worker::testing;
+using Parts = std::vector<std::string>;
 
 namespace {
 
@@ -93,4 +95,66 @@ TEST_CASE("long texts, worked on in pieces, give what the whole gives") {
 TEST_CASE("bytes that are not UTF-8 do no harm") {
   const auto tokenizer = load(small_tokenizer_json());
   CHECK(ids_of(*tokenizer, "hello \xff\xc0\x80 \xe4\xb8") == Ids{2, 9, 3});
+}
+
+TEST_CASE("pieces are the tokens of the whole text with their places") {
+  const auto tokenizer = load(small_tokenizer_json());
+  for (const char* text : {"", "un want  hello!", "unwantedz x", "CAFE\u0301 caf\u00e9", "x\u4e2dx",
+                           "a\u200b[MASK] hello", "[CLS]"}) {
+    Ids ids;
+    for (const Piece& piece : tokenizer->pieces(text)) ids.push_back(piece.id);
+    CHECK(ids == ids_of(*tokenizer, text));
+  }
+  const auto pieces = tokenizer->pieces("un\u00e9 unwanted");
+  REQUIRE(pieces.size() == 6);
+  CHECK((pieces[0].id == 2 && pieces[0].special == "[CLS]"));
+  CHECK((pieces[1].id == 1 && pieces[1].begin == 0 && pieces[1].end == 4));
+  CHECK((pieces[2].id == 5 && pieces[2].begin == 5 && pieces[2].end == 7));
+  CHECK((pieces[4].id == 7 && pieces[4].begin == 11 && pieces[4].end == 13));
+  CHECK((pieces[5].id == 3 && pieces[5].special == "[SEP]"));
+  CHECK_FALSE(pieces[1].special);
+}
+
+TEST_CASE("a piece is the part of the text that its token came from") {
+  const auto tokenizer = load(small_tokenizer_json());
+  CHECK(pieces_of(*tokenizer, "  HELLO!x") == Parts{"<[CLS]>", "HELLO", "!", "x", "<[SEP]>"});
+  CHECK(pieces_of(*tokenizer, "x\u4e2d\u0301x") == Parts{"<[CLS]>", "x", "\u4e2d", "x", "<[SEP]>"});
+  CHECK(pieces_of(*tokenizer, "cafe\u0301") == Parts{"<[CLS]>", "cafe", "<[SEP]>"});
+  CHECK(pieces_of(*tokenizer, "caf\u00e9") == Parts{"<[CLS]>", "caf\u00e9", "<[SEP]>"});
+  CHECK(pieces_of(*tokenizer, "hel\u200blo[MASK]") ==
+        Parts{"<[CLS]>", "hel\u200blo", "[MASK]", "<[SEP]>"});
+}
+
+TEST_CASE("a blank that became a sign is part of a piece, one that was dropped is not") {
+  const auto split = load(unigram_json());
+  CHECK(pieces_of(*split, "hello  a") == Parts{"<<s>>", "hello", "a", "<</s>>"});
+  CHECK(pieces_of(*split, "b\u4e2d\u4e2da") ==
+        Parts{"<<s>>", "b", "b", "\u4e2d\u4e2d", "a", "<</s>>"});
+  auto json = unigram_json();
+  json["pre_tokenizer"] = {
+      {"type", "Metaspace"}, {"replacement", "\u2581"}, {"prepend_scheme", "always"}};
+  json["post_processor"]["trim_offsets"] = false;
+  const auto whole = load(json);
+  CHECK(pieces_of(*whole, "hello a") == Parts{"<<s>>", "hello", " a", "<</s>>"});
+  CHECK(pieces_of(*whole, "<mask>") == Parts{"<<s>>", "<mask>", "<</s>>"});
+}
+
+TEST_CASE("a part of a character stands for all of it, and blanks are trimmed where that is said") {
+  auto json = bpe_json();
+  const auto trimmed = load(json);
+  CHECK(pieces_of(*trimmed, "ab ab") == Parts{"<<s>>", "ab", "ab", "<</s>>"});
+  CHECK(pieces_of(*trimmed, "\u00e9b") == Parts{"<<s>>", "\u00e9", "b", "<</s>>"});
+  CHECK(pieces_of(*trimmed, "b  ab") == Parts{"<<s>>", "b", "", "ab", "<</s>>"});
+  CHECK(pieces_of(*trimmed, "ab  ") == Parts{"<<s>>", "ab", "", "", "<</s>>"});
+  json["model"]["merges"].erase(2);
+  json["post_processor"]["trim_offsets"] = false;
+  const auto plain = load(json);
+  CHECK(pieces_of(*plain, "ab ab") == Parts{"<<s>>", "ab", " ab", "<</s>>"});
+  CHECK(pieces_of(*plain, "\u00e9b") == Parts{"<<s>>", "\u00e9", "\u00e9", "b", "<</s>>"});
+}
+
+TEST_CASE("the pieces of a text of a megabyte cost no more than it has characters") {
+  const auto tokenizer = load(small_tokenizer_json());
+  CHECK(tokenizer->pieces(repeated("x", std::size_t{1} << 20)).size() == 3);
+  CHECK(tokenizer->pieces(repeated("x ", std::size_t{1} << 19)).size() == (1U << 19) + 2);
 }

@@ -79,4 +79,14 @@ inline Ids ids_of(const Tokenizer& tokenizer, std::string_view text, std::size_t
   return tokenizer.encode(text, limit, side).ids;
 }
 
+/// The parts of `text` that its tokens stand for, special ones in brackets of their own: "<[CLS]>".
+inline std::vector<std::string> pieces_of(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<std::string> parts;
+  for (const Piece& piece : tokenizer.pieces(text)) {
+    const std::string part(text.substr(piece.begin, piece.end - piece.begin));
+    parts.push_back(piece.special ? "<" + *piece.special + ">" : part);
+  }
+  return parts;
+}
+
 }  // namespace ml_worker::testing
