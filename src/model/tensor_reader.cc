@@ -33,7 +33,7 @@ LayerNorm TensorReader::norm(const std::string& name, std::int64_t size, double 
   const bool old = !has(name + ".weight") && has(name + ".gamma");
   const auto take = [&](const char* part) {
     const at::Tensor vector = peek(name + part, {size});
-    const at::Tensor placed = kernels_.only_cpu ? vector : vector.to(kernels_.device, type);
+    at::Tensor placed = kernels_.only_cpu ? vector : vector.to(kernels_.device, type);
     bytes_ += placed.nbytes();
     return placed;
   };
@@ -45,7 +45,7 @@ LayerNorm TensorReader::norm(const std::string& name, std::int64_t size, double 
 }
 
 at::Tensor TensorReader::table(const at::Tensor& rows) {
-  const at::Tensor placed = kernels_.only_cpu ? rows : on_device(rows, kernels_);
+  at::Tensor placed = kernels_.only_cpu ? rows : on_device(rows, kernels_);
   bytes_ += placed.nbytes();
   return placed;
 }

@@ -2,6 +2,8 @@
 // vectors out. Texts lie side by side, without padding: see packing.h.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -9,10 +11,6 @@
 #include "model/architecture.h"
 #include "model/packing.h"
 #include "model/weights.h"
-
-namespace at {
-class Tensor;
-}
 
 namespace ml_worker {
 
