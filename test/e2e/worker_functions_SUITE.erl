@@ -53,8 +53,8 @@ info_names_all(Config) ->
     #{functions := Functions, opts := Opts} = call(Config, info, []),
     ?assertEqual([embed_tokens, encode, get_load, health, info, load_model, metrics, models, predict,
                   similarity, tokenize, unload_model], Functions),
-    ?assertEqual([dimensions, fingerprint, format, normalize, priority, prompt, timeout_ms, timings,
-                  truncate, truncation_side, usage], Opts).
+    ?assertEqual([dimensions, fingerprint, format, normalize, pieces, priority, prompt,
+                  timeout_ms, timings, trace, truncate, truncation_side, usage], Opts).
 
 tokenize(Config) ->
     ?assertEqual([[101, 7592, 2088, 102], [101, 102]],
