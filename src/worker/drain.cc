@@ -5,6 +5,8 @@
 namespace ml_worker {
 namespace {
 
+/// In which whoever has not heard of it yet is told: what is on its way here is refused, not lost.
+constexpr std::chrono::milliseconds kNotice{500};
 /// Time for the last replies to leave; a peer that does not read must not hold up the exit.
 constexpr std::chrono::seconds kLinger{5};
 /// However long queued work takes, it was admitted.
@@ -43,6 +45,7 @@ void Drain::start(std::chrono::milliseconds timeout) {
 void Drain::run(std::chrono::milliseconds timeout) {
   node_.unpublish();
   service_.drain(timeout);
+  std::this_thread::sleep_for(kNotice);
   node_.stop(kLinger);
 }
 

@@ -14,7 +14,8 @@ all() ->
         help_and_version, wrong_option, wrong_name, missing_cookie, readable_cookie, cookie_file,
         cookie_not_in_proc, name_taken, no_epmd, no_model, broken_model, wrong_model_name,
         unsupported_device, config_file, wrong_config_file, check, says_who_can_reach_it,
-        short_names, drains_on_sigterm, refuses_while_draining, stops_with_stdin, json_log,
+        short_names, drains_on_sigterm, refuses_while_draining,
+        loses_no_call_when_it_stops, stops_with_stdin, json_log,
         listen_port_taken
     ].
 
@@ -208,6 +209,22 @@ refuses_while_draining(_) ->
     ?assert(is_draining(rpc:call(Node, ml_worker, get_load, []))),
     #{embeddings := _} = erpc:receive_response(Busy, 120000),
     ?assertMatch({0, _}, e2e:await_exit(Worker)).
+
+%% With nothing to drain it would be gone before its peers know: what they have sent by then is
+%% refused, and not lost with the connection.
+loses_no_call_when_it_stops(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    pong = net_adm:ping(Node),
+    _ = e2e:signal(Worker, "TERM"),
+    ?assert(is_draining(first_that_fails(Node))),
+    ?assertMatch({0, _}, e2e:await_exit(Worker)).
+
+first_that_fails(Node) ->
+    case rpc:call(Node, ml_worker, get_load, []) of
+        Load when is_float(Load) -> first_that_fails(Node);
+        Failure -> Failure
+    end.
 
 is_draining({badrpc, {'EXIT', {draining, _}}}) -> true;
 is_draining(_) -> false.
