@@ -13,7 +13,7 @@ AtenLinear::AtenLinear(const at::Tensor& weight, const at::Tensor& bias, const K
 }
 
 at::Tensor AtenLinear::apply(const at::Tensor& x, Activation activation) const {
-  const at::Tensor y = at::linear(x, weight_, bias_);
+  at::Tensor y = at::linear(x, weight_, bias_);
   activate(y, activation);
   return y;
 }
