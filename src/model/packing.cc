@@ -25,11 +25,12 @@ Packing pack(std::span<const std::size_t> lengths) {
   return packing;
 }
 
-std::size_t rows_for(std::size_t tokens) {
-  constexpr std::size_t kLeastStep = 8;
-  const std::size_t step = std::max(std::bit_floor(tokens) / 16, kLeastStep);
-  return (tokens + step - 1) / step * step;
+std::size_t next_size(std::size_t size, std::size_t per_octave, std::size_t least_step) {
+  const std::size_t step = std::max(std::bit_floor(size) / per_octave, least_step);
+  return (size + step - 1) / step * step;
 }
+
+std::size_t rows_for(std::size_t tokens) { return next_size(tokens, 16, 8); }
 
 std::vector<std::int32_t> text_bounds(const Packing& packing) {
   std::vector<std::int32_t> bounds;

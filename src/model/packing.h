@@ -27,6 +27,10 @@ struct Packing {
 /// REQUIRES: every length ≥ 1.
 Packing pack(std::span<const std::size_t> lengths);
 
+/// The next of the sizes of which `per_octave` stand between a power of two and the next, but no
+/// nearer to each other than `least_step`. REQUIRES: `size` ≥ 1.
+std::size_t next_size(std::size_t size, std::size_t per_octave, std::size_t least_step);
+
 /// The rows that `tokens` tokens are computed in: the next of a few sizes, at most a sixteenth more
 /// (up to 128: up to 7 more). oneDNN compiles code for each number of rows and keeps it: of every
 /// number up to a batch's budget, that would be hundreds of MB.

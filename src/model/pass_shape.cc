@@ -9,17 +9,7 @@ namespace ml_worker {
 namespace {
 
 constexpr std::uint64_t kLargestGraph = 4096;
-constexpr std::uint64_t kLeastStep = 16;
 constexpr std::uint64_t kShortest = 16;
-
-std::uint64_t round_up(std::uint64_t number, std::uint64_t step) {
-  return (number + step - 1) / step * step;
-}
-
-/// Eight sizes between a power of two and the next.
-std::uint64_t bucket_of(std::uint64_t tokens) {
-  return round_up(tokens, std::max(std::bit_floor(tokens) / 8, kLeastStep));
-}
 
 /// `values`, with zeros up to `size`.
 void append(const std::vector<std::int32_t>& values, std::int64_t size,
@@ -47,10 +37,10 @@ PassShape shape_of(const Packing& packing) {
 std::optional<PassShape> graph_shape(const PassShape& exact) {
   const auto tokens = static_cast<std::uint64_t>(exact.tokens);
   if (tokens == 0 || tokens > kLargestGraph) return std::nullopt;
-  const std::uint64_t bucket = bucket_of(tokens);
+  const std::uint64_t bucket = next_size(tokens, 8, 16);
   const std::uint64_t longest =
       std::bit_ceil(std::max(static_cast<std::uint64_t>(exact.longest), kShortest));
-  const std::uint64_t fillers = round_up(bucket - tokens, longest) / longest;
+  const std::uint64_t fillers = (bucket - tokens + longest - 1) / longest;
   const std::uint64_t texts = std::bit_ceil(static_cast<std::uint64_t>(exact.texts) + fillers);
   return PassShape{static_cast<std::int64_t>(bucket), static_cast<std::int64_t>(texts),
                    static_cast<std::int64_t>(longest)};
