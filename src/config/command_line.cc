@@ -85,11 +85,13 @@ void add_seconds(CLI::App& app, const char* name, std::size_t& seconds, const ch
   app.add_option(name, seconds, description)->check(CLI::Range(1, 3600))->capture_default_str();
 }
 
+void add_limit(CLI::App& app, const char* name, std::size_t& limit, const char* description) {
+  app.add_option(name, limit, description)
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
+      ->capture_default_str();
+}
+
 void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
-  const CLI::Range positive(std::size_t{1}, std::size_t{1} << 40);
-  const auto add_limit = [&](const char* name, std::size_t& limit, const char* description) {
-    app.add_option(name, limit, description)->check(positive)->capture_default_str();
-  };
   add_seconds(app, "--tick-interval", raw.tick_seconds,
               "Seconds between ticks: a quarter of the cluster's net_ticktime, or less");
   add_seconds(app, "--peer-timeout", raw.peer_timeout_seconds,
@@ -98,21 +100,21 @@ void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
               "Seconds that a whole handshake may take");
   add_seconds(app, "--send-timeout", raw.send_timeout_seconds,
               "Seconds after which a peer that takes no byte of what waits is cut");
-  add_limit("--max-connections", config.max_connections, "Most connected peers");
-  add_limit("--max-handshakes", config.max_handshakes,
+  add_limit(app, "--max-connections", config.max_connections, "Most connected peers");
+  add_limit(app, "--max-handshakes", config.max_handshakes,
             "Most handshakes under way; one address may have half of them");
-  add_limit("--handshake-rate", config.handshake_rate,
+  add_limit(app, "--handshake-rate", config.handshake_rate,
             "Handshakes per second of one address that do not prove the cookie, after a pause ten "
             "times as many");
-  add_limit("--handshake-rate-total", config.handshake_rate_total,
+  add_limit(app, "--handshake-rate-total", config.handshake_rate_total,
             "The same of all addresses together");
-  add_limit("--max-calls", config.max_calls, "Most calls under way, of all peers");
-  add_limit("--max-message-bytes", config.max_message_bytes, "Longest message of a peer");
-  add_limit("--max-reassembly-bytes", config.max_reassembly_bytes,
+  add_limit(app, "--max-calls", config.max_calls, "Most calls under way, of all peers");
+  add_limit(app, "--max-message-bytes", config.max_message_bytes, "Longest message of a peer");
+  add_limit(app, "--max-reassembly-bytes", config.max_reassembly_bytes,
             "Most bytes of messages that a peer has sent in part, per connection");
-  add_limit("--max-reassembly-messages", config.max_reassembly_messages,
+  add_limit(app, "--max-reassembly-messages", config.max_reassembly_messages,
             "Most messages that a peer has sent in part, per connection");
-  add_limit("--max-unsent-bytes", config.max_unsent_bytes,
+  add_limit(app, "--max-unsent-bytes", config.max_unsent_bytes,
             "Most bytes that may wait to be sent, per connection");
 }
 
@@ -175,38 +177,25 @@ void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
 }
 
 void add_limit_options(CLI::App& app, Config& config) {
-  const CLI::Range positive(std::size_t{1}, std::size_t{1} << 40);
   app.add_option("--cache-bytes", config.cache_bytes, "Bound of the vector cache (0: no cache)")
       ->capture_default_str();
   app.add_option("--batch-tokens", config.batch_tokens,
                  "Token budget of one forward pass (0: 2048 on the CPU, 16384 on a GPU)")
       ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 40))
       ->capture_default_str();
-  app.add_option("--queue-tokens", config.queue_tokens,
-                 "Tokens that may wait; more work is refused as overloaded")
-      ->check(positive)
-      ->capture_default_str();
+  add_limit(app, "--queue-tokens", config.queue_tokens,
+            "Tokens that may wait; more work is refused as overloaded");
   app.add_option("--tokenizer-threads", config.tokenizer_threads,
                  "Threads that decode and tokenize (0: half the cores)")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  app.add_option("--max-text-bytes", config.max_text_bytes, "Longest text of a call")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--max-texts", config.max_texts, "Most texts of a call")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--max-call-bytes", config.max_call_bytes, "Most bytes of a call's texts")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--max-pending-calls", config.max_pending_calls,
-                 "Calls that may be admitted and unanswered; more are refused as overloaded")
-      ->check(positive)
-      ->capture_default_str();
-  app.add_option("--max-pending-bytes", config.max_pending_bytes,
-                 "Bytes of those calls' messages; more are refused as overloaded")
-      ->check(positive)
-      ->capture_default_str();
+  add_limit(app, "--max-text-bytes", config.max_text_bytes, "Longest text of a call");
+  add_limit(app, "--max-texts", config.max_texts, "Most texts of a call");
+  add_limit(app, "--max-call-bytes", config.max_call_bytes, "Most bytes of a call's texts");
+  add_limit(app, "--max-pending-calls", config.max_pending_calls,
+            "Calls that may be admitted and unanswered; more are refused as overloaded");
+  add_limit(app, "--max-pending-bytes", config.max_pending_bytes,
+            "Bytes of those calls' messages; more are refused as overloaded");
 }
 
 void add_log_options(CLI::App& app, RawOptions& raw) {
