@@ -7,19 +7,13 @@
 
 #include "ml_worker/utf8.h"
 #include "tokenizer/byte_level.h"
+#include "tokenizer/unicode.h"
 
 namespace ml_worker {
 namespace {
 
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
   return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
-}
-
-std::string utf8(std::u32string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size());
-  for (const char32_t c : text) append_utf8(c, bytes);
-  return bytes;
 }
 
 }  // namespace
@@ -129,7 +123,9 @@ Bpe::Bpe(const VocabularyEntries& vocabulary, const MergeRules& merges, const Bp
 void Bpe::add_merge(const std::pair<std::u32string, std::u32string>& rule, std::uint32_t rank) {
   const auto required = [this](const std::u32string& token) {
     const std::int32_t id = id_of(token);
-    if (id < 0) throw std::invalid_argument("merges: '" + utf8(token) + "' is not in 'vocab'");
+    if (id < 0) {
+      throw std::invalid_argument("merges: '" + unicode::encode(token) + "' is not in 'vocab'");
+    }
     return id;
   };
   const std::uint64_t key = pair_key(required(rule.first), required(rule.second));
@@ -185,16 +181,16 @@ Bpe::Word Bpe::merged(std::string_view bytes) const {
 }
 
 void Bpe::tokenize(std::u32string_view text, std::vector<std::int32_t>& ids) const {
-  merged(utf8(text)).for_each([&](std::int32_t id, std::size_t /*begin*/, std::size_t /*end*/) {
-    ids.push_back(id);
-  });
+  merged(unicode::encode(text))
+      .for_each(
+          [&](std::int32_t id, std::size_t /*begin*/, std::size_t /*end*/) { ids.push_back(id); });
 }
 
 void Bpe::split(std::u32string_view text, std::vector<WordPart>& parts) const {
-  const std::string bytes = utf8(text);
+  const std::string bytes = unicode::encode(text);
   std::vector<std::size_t> character_of;  // by byte
   for (std::size_t i = 0; i < text.size(); ++i) {
-    character_of.resize(character_of.size() + utf8(text.substr(i, 1)).size(), i);
+    character_of.resize(character_of.size() + utf8_length(text[i]), i);
   }
   merged(bytes).for_each([&](std::int32_t id, std::size_t begin, std::size_t end) {
     parts.push_back({id, character_of[begin], character_of[end - 1] + 1});

@@ -76,9 +76,7 @@ void for_each_part(const AddedTokens& tokens, std::u32string_view text, Plain pl
 
 std::map<std::int32_t, std::string> names_of(const std::vector<AddedToken>& tokens) {
   std::map<std::int32_t, std::string> names;
-  for (const AddedToken& token : tokens) {
-    for (const char32_t c : token.content) append_utf8(c, names[token.id]);
-  }
+  for (const AddedToken& token : tokens) names.emplace(token.id, unicode::encode(token.content));
   return names;
 }
 
@@ -249,7 +247,7 @@ class PipelineTokenizer::PieceList {
     std::size_t bytes = 0;
     for (const char32_t c : text) {
       bytes_before_.push_back(bytes);
-      bytes += c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+      bytes += utf8_length(c);
     }
     bytes_before_.push_back(bytes);
   }

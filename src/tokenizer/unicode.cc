@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 
+#include "ml_worker/utf8.h"
+
 namespace ml_worker::unicode {
 namespace {
 
@@ -85,6 +87,13 @@ std::u32string decode(std::string_view utf8) {
     out.push_back(static_cast<char32_t>(c));
   }
   return out;
+}
+
+std::string encode(std::u32string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  for (const char32_t c : text) append_utf8(c, bytes);
+  return bytes;
 }
 
 bool is_white_space(char32_t c) {

@@ -12,6 +12,8 @@ namespace ml_worker::unicode {
 
 /// Code points of `utf8`; a byte that is not UTF-8 becomes U+FFFD.
 std::u32string decode(std::string_view utf8);
+/// UTF-8 of code points.
+std::string encode(std::u32string_view text);
 
 bool is_white_space(char32_t c);      ///< property White_Space
 bool is_control(char32_t c);          ///< Cc, Cf or Co; not tab and line ends

@@ -21,13 +21,6 @@ constexpr int kUnknownCharacter = -1;
 /// How much less than the rarest piece an unknown character scores (sentencepiece's kUnkPenalty).
 constexpr double kUnknownPenalty = 10.0;
 
-std::string utf8(std::u32string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size());
-  for (const char32_t c : text) append_utf8(c, bytes);
-  return bytes;
-}
-
 void check_piece(const UnigramPiece& piece, std::size_t index) {
   const auto refuse = [index](const std::string& what) {
     throw std::invalid_argument("piece " + std::to_string(index) + ": " + what);
@@ -71,7 +64,7 @@ void Unigram::add_characters(const std::vector<UnigramPiece>& pieces) {
   }
   for (char32_t c = 0; c <= kLastCodePoint; ++c) {
     if (!is_known_[c] || is_piece[c]) continue;
-    all.push_back({utf8({&c, 1}), rarest->score - kUnknownPenalty});
+    all.push_back({unicode::encode({&c, 1}), rarest->score - kUnknownPenalty});
   }
   const auto status = processor_->LoadFromSerializedProto(write_unigram_model(all));
   if (!status.ok()) throw std::invalid_argument("sentencepiece: " + status.ToString());
@@ -80,7 +73,7 @@ void Unigram::add_characters(const std::vector<UnigramPiece>& pieces) {
 Unigram::~Unigram() = default;
 
 std::int32_t Unigram::id_of(std::u32string_view token) const {
-  const std::string text = utf8(token);
+  const std::string text = unicode::encode(token);
   const int id = processor_->PieceToId(text);
   const bool is_found = id >= 0 && static_cast<std::size_t>(id) < pieces_.size() &&
                         pieces_[static_cast<std::size_t>(id)] == text;
@@ -167,7 +160,7 @@ void Unigram::put_shorter_first(std::vector<int>& pieces) const {
 void Unigram::cut_known(std::u32string_view run, std::vector<int>& pieces) const {
   std::vector<int> found;
   // Cannot fail: the text is valid and all its characters are pieces.
-  if (processor_->Encode(utf8(run), &found).ok()) {
+  if (processor_->Encode(unicode::encode(run), &found).ok()) {
     put_shorter_first(found);
   } else {
     found.assign(run.size(), kUnknownCharacter);
