@@ -90,6 +90,15 @@ struct EncoderInput {
   std::size_t unpooled = 0;      ///< leading tokens that pooling leaves out: a prompt's
 };
 
+/// How many floats the rows are that forward() gives for `inputs`.
+inline std::size_t floats_of(const ModelDescription& model, std::span<const EncoderInput> inputs,
+                             EncoderOutput output) {
+  if (output == EncoderOutput::vectors) return inputs.size() * model.dimensions;
+  std::size_t tokens = 0;
+  for (const EncoderInput& input : inputs) tokens += input.ids.size();
+  return tokens * model.token_dimensions;
+}
+
 /// Thrown by forward(): this batch cannot be computed.
 class EncoderError : public std::runtime_error {
  public:

@@ -27,9 +27,8 @@ std::optional<std::string> try_forward(Encoder& encoder, const Inputs& inputs, E
 
 /// Of the rows that the encoder gives for `item`.
 std::size_t floats_of(const WorkItem& item) {
-  const ModelDescription& model = item.encoder->description();
-  return item.output == EncoderOutput::vectors ? model.dimensions
-                                               : item.input.ids.size() * model.token_dimensions;
+  const EncoderInput input = item.input.view();
+  return floats_of(item.encoder->description(), {&input, 1}, item.output);
 }
 
 ForwardCounts forward_alone(const WorkItem& item, std::size_t lane, Clock::time_point started,
@@ -91,12 +90,8 @@ ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane
   if (batch.size() == 1) return forward_each(batch, lane, started, rows, counted);
   const WorkItem& first = batch.front();
   Inputs inputs;
-  std::size_t floats = 0;
-  for (const WorkItem& item : batch) {
-    inputs.push_back(item.input.view());
-    floats += floats_of(item);
-  }
-  rows.resize(floats);
+  for (const WorkItem& item : batch) inputs.push_back(item.input.view());
+  rows.resize(floats_of(first.encoder->description(), inputs, first.output));
   if (try_forward(first.encoder->replica(lane), inputs, first.output, rows)) {
     return forward_each(batch, lane, started, rows, counted);
   }

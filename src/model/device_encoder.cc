@@ -64,10 +64,12 @@ class GuardedReplica : public Encoder {
   void forward(std::span<const EncoderInput> inputs, EncoderOutput output,
                std::span<float> rows) override {
     lessons_->check();
-    if (rows.size() != floats_of(inputs, output)) throw EncoderError("room for other rows");
+    if (rows.size() != floats_of(description(), inputs, output)) {
+      throw EncoderError("room for other rows");
+    }
     while (!inputs.empty()) {
       const auto part = inputs.first(leading_texts(inputs, lessons_->budget()));
-      const std::size_t floats = floats_of(part, output);
+      const std::size_t floats = floats_of(description(), part, output);
       if (!fits(part, output, rows.first(floats))) continue;
       inputs = inputs.subspan(part.size());
       rows = rows.subspan(floats);
@@ -75,11 +77,6 @@ class GuardedReplica : public Encoder {
   }
 
  private:
-  std::size_t floats_of(std::span<const EncoderInput> inputs, EncoderOutput output) const {
-    return output == EncoderOutput::vectors ? inputs.size() * description().dimensions
-                                            : tokens_of(inputs) * description().token_dimensions;
-  }
-
   bool fits(std::span<const EncoderInput> part, EncoderOutput output, std::span<float> rows) {
     try {
       replica_->forward(part, output, rows);

@@ -36,14 +36,8 @@ class TransformerEncoder : public Encoder {
  private:
   void check(std::span<const EncoderInput> inputs, EncoderOutput output,
              std::span<const float> rows) const {
-    std::size_t tokens = 0;
-    for (const EncoderInput& input : inputs) {
-      check_input(input);
-      tokens += input.ids.size();
-    }
-    const std::size_t expected = output == EncoderOutput::vectors
-                                     ? inputs.size() * parts_->description.dimensions
-                                     : tokens * hidden_;
+    for (const EncoderInput& input : inputs) check_input(input);
+    const std::size_t expected = floats_of(parts_->description, inputs, output);
     if (rows.size() == expected) return;
     throw EncoderError(fmt::format("room for {} floats, expected {}", rows.size(), expected));
   }
