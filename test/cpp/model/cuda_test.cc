@@ -10,59 +10,19 @@
 #include "model/golden_model.h"
 #include "model/gpus.h"
 #include "model/weights.h"
+#include "support/vectors.h"
 
 using namespace ml_worker;
 using namespace ml_worker::testing;
 
 namespace {
 
-const std::vector<std::string>& names() {
-  static const std::vector<std::string> kNames = {"bert",       "camembert",         "distilbert",
-                                                  "modernbert", "modernbert_biases", "mpnet",
-                                                  "roberta",    "xlm_roberta"};
-  return kNames;
-}
-
-struct Golden {
-  explicit Golden(const std::string& name) : golden(read_golden(name)) {
-    write_golden_model(directory, golden);
-    for (const auto& item : golden.at("inputs")) ids.push_back(item.at("ids"));
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      inputs.emplace_back(ids[i]);
-      inputs.back().second_start = golden.at("inputs")[i].at("second_start");
-    }
-  }
-
-  std::unique_ptr<Encoder> load(Dtype dtype, double memory = 0.0) const {
-    ModelOptions options;
-    options.device = "cuda";
-    options.dtype = dtype;
-    options.device_memory = memory;
-    return load_model(directory.path(), options);
-  }
-
-  nlohmann::json golden;
-  TemporaryDirectory directory;
-  std::vector<std::vector<std::int32_t>> ids;
-  std::vector<EncoderInput> inputs;
-};
-
-std::vector<float> forward(Encoder& encoder, std::span<const EncoderInput> inputs) {
-  std::vector<float> rows(inputs.size() * encoder.description().dimensions);
-  encoder.forward(inputs, EncoderOutput::vectors, rows);
-  return rows;
-}
-
-double cosine(std::span<const float> a, std::span<const float> b) {
-  double ab = 0;
-  double aa = 0;
-  double bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += double{a[i]} * double{b[i]};
-    aa += double{a[i]} * double{a[i]};
-    bb += double{b[i]} * double{b[i]};
-  }
-  return ab / std::sqrt(aa * bb);
+std::unique_ptr<Encoder> load(const Golden& model, Dtype dtype, double memory = 0.0) {
+  ModelOptions options;
+  options.device = "cuda";
+  options.dtype = dtype;
+  options.device_memory = memory;
+  return load_model(model.directory.path(), options);
 }
 
 /// The smallest of all inputs, to what transformers gave.
@@ -79,12 +39,12 @@ double least_cosine(const Golden& model, const std::vector<float>& rows) {
 }  // namespace
 
 TEST_CASE("a GPU gives transformers' vectors: eagerly, recorded, replayed", "[.cuda]") {
-  for (const auto& name : names()) {
+  for (const auto& name : golden_embedders()) {
     const Golden model(name);
     for (const auto& [dtype, least] : {std::pair(Dtype::float32, 0.9999999),
                                        {Dtype::float16, 0.9999},
                                        {Dtype::bfloat16, 0.9995}}) {
-      const auto encoder = model.load(dtype);
+      const auto encoder = load(model, dtype);
       INFO(name << ", " << encoder->description().numerics);
       for (int pass = 0; pass < 4; ++pass) {
         INFO("pass " << pass);
@@ -96,7 +56,7 @@ TEST_CASE("a GPU gives transformers' vectors: eagerly, recorded, replayed", "[.c
 
 TEST_CASE("numerics and devices name the GPU", "[.cuda]") {
   const Golden model("bert");
-  const auto encoder = model.load(Dtype::automatic);
+  const auto encoder = load(model, Dtype::automatic);
   CHECK(encoder->description().numerics.starts_with("float16/flash/cuda-sm"));
   REQUIRE_FALSE(encoder->devices().empty());
   const DeviceStatus device = encoder->devices().front();
@@ -109,7 +69,7 @@ TEST_CASE("numerics and devices name the GPU", "[.cuda]") {
 
 TEST_CASE("all replicas compute at the same time, and the same", "[.cuda]") {
   const Golden model("modernbert");
-  const auto encoder = model.load(Dtype::float16);
+  const auto encoder = load(model, Dtype::float16);
   REQUIRE(encoder->replicas() >= 2);
   std::vector<std::vector<double>> least(encoder->replicas());
   std::vector<std::thread> threads;
@@ -131,7 +91,7 @@ TEST_CASE("all replicas compute at the same time, and the same", "[.cuda]") {
 
 TEST_CASE("what a batch holds besides changes a text by rounding only", "[.cuda]") {
   const Golden model("bert");
-  const auto encoder = model.load(Dtype::float16);
+  const auto encoder = load(model, Dtype::float16);
   const auto together = forward(*encoder, model.inputs);
   double largest = 0;
   const std::size_t size = encoder->description().dimensions;
@@ -148,7 +108,7 @@ TEST_CASE("what a batch holds besides changes a text by rounding only", "[.cuda]
 TEST_CASE("a batch that does not fit is computed in parts", "[.cuda]") {
   const Golden model("bert");
   // Of an 80 GB card 80 MB.
-  const auto encoder = model.load(Dtype::float16, 0.001);
+  const auto encoder = load(model, Dtype::float16, 0.001);
   const std::vector<std::int32_t> text(40, 7);
   const std::vector<EncoderInput> inputs(100000, EncoderInput(text));
   const auto rows = forward(*encoder, inputs);

@@ -20,6 +20,7 @@
 #include "model/golden_model.h"
 #include "model/kernels.h"
 #include "model/weights.h"
+#include "support/vectors.h"
 
 using namespace ml_worker;
 using namespace ml_worker::testing;
@@ -96,16 +97,9 @@ Kernels any_device(Precision precision, VarlenAttention varlen = {}) {
   return kernels;
 }
 
-/// A tiny model of transformers', and its inputs.
-struct Golden {
-  explicit Golden(const std::string& name) : golden(read_golden(name)) {
-    write_golden_model(directory, golden);
-    for (const auto& item : golden.at("inputs")) ids.push_back(item.at("ids"));
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-      inputs.emplace_back(ids[i]);
-      inputs.back().second_start = golden.at("inputs")[i].at("second_start");
-    }
-  }
+/// A tiny model of transformers' on a device of the tests' own.
+struct Model : Golden {
+  using Golden::Golden;
 
   std::unique_ptr<Replica> replica(const Kernels& kernels) {
     const ModelDirectory contents = read_model_directory(directory.path());
@@ -132,31 +126,16 @@ struct Golden {
     }
   }
 
-  nlohmann::json golden;
-  TemporaryDirectory directory;
-  std::vector<Ids> ids;
-  std::vector<EncoderInput> inputs;
   std::size_t hidden = 0;
   CpuDriver driver;
 };
 
-const std::vector<std::string>& names() {
-  static const std::vector<std::string> kNames = {"bert",       "camembert",         "distilbert",
-                                                  "modernbert", "modernbert_biases", "mpnet",
-                                                  "roberta",    "xlm_roberta"};
-  return kNames;
-}
-
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 }  // namespace
 
 TEST_CASE("kernels for any device give transformers' vectors, texts of equal length at once") {
-  for (const auto& name : names()) {
+  for (const auto& name : golden_embedders()) {
     INFO(name);
-    Golden model(name);
+    Model model(name);
     const auto replica = model.replica(any_device(Precision::float32));
     model.check_golden(model.pooled(*replica, model.inputs), 1e-5F);
     CHECK(model.driver.captured == 0);
@@ -164,9 +143,9 @@ TEST_CASE("kernels for any device give transformers' vectors, texts of equal len
 }
 
 TEST_CASE("so does attention over texts of any lengths, first, recorded and replayed") {
-  for (const auto& name : names()) {
+  for (const auto& name : golden_embedders()) {
     INFO(name);
-    Golden model(name);
+    Model model(name);
     const auto replica = model.replica(any_device(Precision::float32, attend_by_bounds));
     for (int pass = 0; pass < 4; ++pass) {
       INFO("pass " << pass);
@@ -180,14 +159,14 @@ TEST_CASE("so does attention over texts of any lengths, first, recorded and repl
 TEST_CASE("bfloat16 stays near") {
   for (const auto& name : {"bert", "modernbert", "mpnet"}) {
     INFO(name);
-    Golden model(name);
+    Model model(name);
     const auto replica = model.replica(any_device(Precision::bfloat16, attend_by_bounds));
     model.check_golden(model.pooled(*replica, model.inputs), 0.1F);
   }
 }
 
 TEST_CASE("states come in the order in which texts are packed") {
-  Golden model("bert");
+  Model model("bert");
   const auto replica = model.replica(any_device(Precision::float32, attend_by_bounds));
   const PackedTokens tokens = pack_tokens(model.inputs);
   const auto states = replica->states(tokens);
@@ -204,7 +183,7 @@ TEST_CASE("states come in the order in which texts are packed") {
 }
 
 TEST_CASE("a graph takes other texts of its shape, and what it leaves free changes no text") {
-  Golden model("bert");
+  Model model("bert");
   const auto replica = model.replica(any_device(Precision::float32, attend_by_bounds));
   const auto plain = model.replica(any_device(Precision::float32, attend_by_bounds));
   const std::vector<Ids> other = {{5, 6, 7}, {8}, {9, 10, 11, 12, 13}, {14, 15}};
@@ -230,7 +209,7 @@ TEST_CASE("a graph takes other texts of its shape, and what it leaves free chang
 }
 
 TEST_CASE("graphs of one replica share their memory") {
-  Golden model("bert");
+  Model model("bert");
   const auto replica = model.replica(any_device(Precision::float32, attend_by_bounds));
   for (const std::size_t length : {10, 10, 20, 20, 40, 40}) {
     const Ids text(length, 7);
@@ -241,7 +220,7 @@ TEST_CASE("graphs of one replica share their memory") {
 }
 
 TEST_CASE("a batch too large for graphs runs without") {
-  Golden model("bert");
+  Model model("bert");
   const auto replica = model.replica(any_device(Precision::float32, attend_by_bounds));
   const Ids text(40, 7);
   const std::vector<EncoderInput> inputs(110, EncoderInput(text));
@@ -250,7 +229,7 @@ TEST_CASE("a batch too large for graphs runs without") {
 }
 
 TEST_CASE("a replica whose graphs cannot be recorded goes on without") {
-  Golden model("bert");
+  Model model("bert");
   model.driver.fail = true;
   const auto replica = model.replica(any_device(Precision::float32, attend_by_bounds));
   for (int i = 0; i < 3; ++i) model.check_golden(model.pooled(*replica, model.inputs), 1e-5F);
@@ -260,7 +239,7 @@ TEST_CASE("a replica whose graphs cannot be recorded goes on without") {
 }
 
 TEST_CASE("errors of the device are told apart, and the next batch works") {
-  Golden model("bert");
+  Model model("bert");
   std::function<void()> trouble;
   const auto replica = model.replica(
       any_device(Precision::float32, [&trouble](const at::Tensor& qkv, const at::Tensor& bounds,

@@ -10,10 +10,12 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ml_worker/encoder.h"
 #include "support/temporary_directory.h"
 #include "tokenizer/small_tokenizer.h"
 
@@ -94,6 +96,37 @@ inline void write_golden_model(const TemporaryDirectory& directory, const nlohma
   directory.write("tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
   directory.write("tokenizer.json", small_tokenizer_json().dump());
   directory.write("model.safetensors", safetensors(golden_tensors(golden)));
+}
+
+/// A model written to a folder, and its inputs.
+struct Golden {
+  explicit Golden(const std::string& name) : golden(read_golden(name)) {
+    write_golden_model(directory, golden);
+    for (const auto& item : golden.at("inputs")) ids.push_back(item.at("ids"));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      inputs.emplace_back(ids[i]);
+      inputs.back().second_start = golden.at("inputs")[i].at("second_start");
+    }
+  }
+
+  nlohmann::json golden;
+  TemporaryDirectory directory;
+  std::vector<std::vector<std::int32_t>> ids;
+  std::vector<EncoderInput> inputs;
+};
+
+/// Those that give a sentence's vector.
+inline const std::vector<std::string>& golden_embedders() {
+  static const std::vector<std::string> kNames = {"bert",       "camembert",         "distilbert",
+                                                  "modernbert", "modernbert_biases", "mpnet",
+                                                  "roberta",    "xlm_roberta"};
+  return kNames;
+}
+
+inline std::vector<float> forward(Encoder& encoder, std::span<const EncoderInput> inputs) {
+  std::vector<float> rows(inputs.size() * encoder.description().dimensions);
+  encoder.forward(inputs, EncoderOutput::vectors, rows);
+  return rows;
 }
 
 }  // namespace ml_worker::testing

@@ -6,6 +6,7 @@
 #include "ml_worker/model.h"
 #include "ml_worker/startup_error.h"
 #include "model/golden_model.h"
+#include "support/vectors.h"
 
 using namespace ml_worker;
 using namespace ml_worker::testing;
@@ -21,43 +22,10 @@ const std::vector<std::string>& names() {
   return kNames;
 }
 
-struct Inputs {
-  std::vector<std::vector<std::int32_t>> ids;
-  std::vector<EncoderInput> views;
-};
-
-Inputs inputs_of(const nlohmann::json& golden) {
-  Inputs inputs;
-  for (const auto& item : golden.at("inputs")) inputs.ids.push_back(item.at("ids"));
-  for (std::size_t i = 0; i < inputs.ids.size(); ++i) {
-    inputs.views.emplace_back(inputs.ids[i]);
-    inputs.views.back().second_start = golden.at("inputs")[i].at("second_start");
-  }
-  return inputs;
-}
-
-std::vector<float> forward(Encoder& encoder, std::span<const EncoderInput> inputs) {
-  std::vector<float> rows(inputs.size() * encoder.description().dimensions);
-  encoder.forward(inputs, EncoderOutput::vectors, rows);
-  return rows;
-}
-
 std::unique_ptr<Encoder> load(const TemporaryDirectory& directory, Dtype dtype = Dtype::float32) {
   ModelOptions options;
   options.dtype = dtype;
   return load_model(directory.path(), options);
-}
-
-double cosine(std::span<const float> a, std::span<const float> b) {
-  double ab = 0;
-  double aa = 0;
-  double bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += double{a[i]} * double{b[i]};
-    aa += double{a[i]} * double{a[i]};
-    bb += double{b[i]} * double{b[i]};
-  }
-  return ab / std::sqrt(aa * bb);
 }
 
 /// Of each input alone, in the order given.
@@ -70,24 +38,17 @@ std::vector<float> one_by_one(Encoder& encoder, std::span<const EncoderInput> in
   return rows;
 }
 
-bool same_bytes(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
 }  // namespace
 
 TEST_CASE("every architecture gives transformers' vectors") {
   for (const auto& name : names()) {
     INFO(name);
-    const auto golden = read_golden(name);
-    const TemporaryDirectory directory;
-    write_golden_model(directory, golden);
-    const auto encoder = load(directory);
-    const Inputs inputs = inputs_of(golden);
-    const auto rows = forward(*encoder, inputs.views);
+    const Golden model(name);
+    const auto encoder = load(model.directory);
+    const auto rows = forward(*encoder, model.inputs);
     const std::size_t size = encoder->description().dimensions;
-    for (std::size_t i = 0; i < inputs.views.size(); ++i) {
-      const auto expected = golden.at("outputs")[i].get<std::vector<float>>();
+    for (std::size_t i = 0; i < model.inputs.size(); ++i) {
+      const auto expected = model.golden.at("outputs")[i].get<std::vector<float>>();
       REQUIRE(expected.size() == size);
       for (std::size_t j = 0; j < size; ++j) {
         INFO("input " << i << ", element " << j);
@@ -99,17 +60,14 @@ TEST_CASE("every architecture gives transformers' vectors") {
 
 TEST_CASE("no architecture's vectors depend on the batch, in float32, bfloat16 and int8") {
   for (const auto& name : names()) {
-    const auto golden = read_golden(name);
-    const TemporaryDirectory directory;
-    write_golden_model(directory, golden);
-    const Inputs inputs = inputs_of(golden);
-    std::vector<EncoderInput> reversed(inputs.views.rbegin(), inputs.views.rend());
-    reversed.insert(reversed.end(), inputs.views.begin(), inputs.views.end());
+    const Golden model(name);
+    std::vector<EncoderInput> reversed(model.inputs.rbegin(), model.inputs.rend());
+    reversed.insert(reversed.end(), model.inputs.begin(), model.inputs.end());
     for (const Dtype dtype : {Dtype::float32, Dtype::bfloat16, Dtype::int8}) {
       INFO(name << ", dtype " << static_cast<int>(dtype));
-      const auto encoder = load(directory, dtype);
-      const auto alone = one_by_one(*encoder, inputs.views);
-      CHECK(same_bytes(alone, forward(*encoder, inputs.views)));
+      const auto encoder = load(model.directory, dtype);
+      const auto alone = one_by_one(*encoder, model.inputs);
+      CHECK(same_bytes(alone, forward(*encoder, model.inputs)));
       auto twice = forward(*encoder, reversed);
       twice.erase(twice.begin(), twice.begin() + static_cast<std::ptrdiff_t>(alone.size()));
       CHECK(same_bytes(alone, twice));
@@ -119,16 +77,13 @@ TEST_CASE("no architecture's vectors depend on the batch, in float32, bfloat16 a
 
 TEST_CASE("lower precision stays near") {
   for (const auto& name : names()) {
-    const auto golden = read_golden(name);
-    const TemporaryDirectory directory;
-    write_golden_model(directory, golden);
-    const Inputs inputs = inputs_of(golden);
-    const auto exact = load(directory);
+    const Golden model(name);
+    const auto exact = load(model.directory);
     if (exact->description().task == ModelTask::classification) continue;
     const std::size_t size = exact->description().dimensions;
-    const auto expected = forward(*exact, inputs.views);
+    const auto expected = forward(*exact, model.inputs);
     for (const auto& [dtype, least] : {std::pair(Dtype::bfloat16, 0.9995), {Dtype::int8, 0.98}}) {
-      const auto rows = forward(*load(directory, dtype), inputs.views);
+      const auto rows = forward(*load(model.directory, dtype), model.inputs);
       for (std::size_t i = 0; i < rows.size(); i += size) {
         INFO(name << ", dtype " << static_cast<int>(dtype) << ", input " << i / size);
         CHECK(cosine(std::span(rows).subspan(i, size), std::span(expected).subspan(i, size)) >
@@ -139,10 +94,8 @@ TEST_CASE("lower precision stays near") {
 }
 
 TEST_CASE("a classification model says so") {
-  const auto golden = read_golden("bert_scores");
-  const TemporaryDirectory directory;
-  write_golden_model(directory, golden);
-  const auto encoder = load(directory);
+  const Golden model("bert_scores");
+  const auto encoder = load(model.directory);
   CHECK(encoder->description().task == ModelTask::classification);
   CHECK(encoder->description().labels == std::vector<std::string>{"LABEL_0", "LABEL_1", "LABEL_2"});
   CHECK(encoder->description().dimensions == 3);
@@ -150,48 +103,40 @@ TEST_CASE("a classification model says so") {
 }
 
 TEST_CASE("numerics name dtype, kernels and device") {
-  const TemporaryDirectory directory;
-  write_golden_model(directory, read_golden("bert"));
-  CHECK(load(directory)->description().numerics == "float32/onednn/cpu");
-  CHECK(load(directory, Dtype::bfloat16)->description().numerics == "bfloat16/onednn/cpu");
-  CHECK(load(directory, Dtype::int8)->description().numerics == "int8/onednn/cpu");
+  const Golden model("bert");
+  CHECK(load(model.directory)->description().numerics == "float32/onednn/cpu");
+  CHECK(load(model.directory, Dtype::bfloat16)->description().numerics == "bfloat16/onednn/cpu");
+  CHECK(load(model.directory, Dtype::int8)->description().numerics == "int8/onednn/cpu");
 }
 
 TEST_CASE("tokens come in the order of the inputs, and their mean is the vector") {
-  const auto golden = read_golden("mpnet");
-  const TemporaryDirectory directory;
-  write_golden_model(directory, golden);
-  const auto encoder = load(directory);
-  const Inputs inputs = inputs_of(golden);
+  const Golden model("mpnet");
+  const auto encoder = load(model.directory);
   const std::size_t size = encoder->description().token_dimensions;
   std::size_t count = 0;
-  for (const auto& ids : inputs.ids) count += ids.size();
+  for (const auto& ids : model.ids) count += ids.size();
   std::vector<float> tokens(count * size);
-  encoder->forward(inputs.views, EncoderOutput::tokens, tokens);
-  const auto vectors = forward(*encoder, inputs.views);
+  encoder->forward(model.inputs, EncoderOutput::tokens, tokens);
+  const auto vectors = forward(*encoder, model.inputs);
   std::size_t row = 0;
-  for (std::size_t i = 0; i < inputs.ids.size(); ++i) {
+  for (std::size_t i = 0; i < model.ids.size(); ++i) {
     double sum = 0;
-    for (std::size_t t = 0; t < inputs.ids[i].size(); ++t) sum += double{tokens[row++ * size]};
-    CHECK(sum / static_cast<double>(inputs.ids[i].size()) ==
-          Approx(vectors[i * size]).margin(1e-6));
+    for (std::size_t t = 0; t < model.ids[i].size(); ++t) sum += double{tokens[row++ * size]};
+    CHECK(sum / static_cast<double>(model.ids[i].size()) == Approx(vectors[i * size]).margin(1e-6));
   }
 }
 
 TEST_CASE("weights in several files and below a head's prefix give the same bytes") {
-  const auto golden = read_golden("bert");
-  const TemporaryDirectory whole;
-  write_golden_model(whole, golden);
-  const Inputs inputs = inputs_of(golden);
-  const auto expected = forward(*load(whole), inputs.views);
+  const Golden model("bert");
+  const auto expected = forward(*load(model.directory), model.inputs);
 
   const TemporaryDirectory parts;
-  write_golden_model(parts, golden);
+  write_golden_model(parts, model.golden);
   std::filesystem::remove(parts.path() / "model.safetensors");
   std::vector<Tensor> first;
   std::vector<Tensor> second;
   nlohmann::json map = nlohmann::json::object();
-  for (Tensor& tensor : golden_tensors(golden)) {
+  for (Tensor& tensor : golden_tensors(model.golden)) {
     tensor.name = "bert." + tensor.name;
     auto& part = first.size() > second.size() ? second : first;
     map[tensor.name] = &part == &first ? "a.safetensors" : "b.safetensors";
@@ -201,7 +146,7 @@ TEST_CASE("weights in several files and below a head's prefix give the same byte
   parts.write("b.safetensors", safetensors(second));
   parts.write("model.safetensors.index.json", nlohmann::json({{"weight_map", map}}).dump());
   const auto encoder = load(parts);
-  CHECK(same_bytes(forward(*encoder, inputs.views), expected));
+  CHECK(same_bytes(forward(*encoder, model.inputs), expected));
 
   SECTION("each of the files counts in the identity") {
     second.front().values.front() += 1.0F;
@@ -220,41 +165,37 @@ TEST_CASE("weights in several files and below a head's prefix give the same byte
 }
 
 TEST_CASE("weights stored in bfloat16 are read") {
-  const auto golden = read_golden("distilbert");
-  const TemporaryDirectory directory;
-  write_golden_model(directory, golden);
-  const Inputs inputs = inputs_of(golden);
-  const auto expected = forward(*load(directory), inputs.views);
-  directory.write("model.safetensors", safetensors(golden_tensors(golden), true));
-  const auto rows = forward(*load(directory), inputs.views);
+  const Golden model("distilbert");
+  const auto expected = forward(*load(model.directory), model.inputs);
+  model.directory.write("model.safetensors", safetensors(golden_tensors(model.golden), true));
+  const auto rows = forward(*load(model.directory), model.inputs);
   CHECK(cosine(rows, expected) > 0.999);
 }
 
 TEST_CASE("Dense, LayerNorm and Normalize work on the pooled vector") {
-  const auto golden = read_golden("bert");
-  const TemporaryDirectory directory;
-  write_golden_model(directory, golden);
-  const Inputs inputs = inputs_of(golden);
-  const auto pooled = forward(*load(directory), inputs.views);
+  const Golden model("bert");
+  const auto pooled = forward(*load(model.directory), model.inputs);
 
   const auto module = [](const std::string& type, const std::string& path) {
     return nlohmann::json({{"type", "sentence_transformers.models." + type}, {"path", path}});
   };
-  directory.write("modules.json",
-                  nlohmann::json({module("Transformer", ""), module("Pooling", "1_Pooling"),
-                                  module("Dense", "2_Dense"), module("Normalize", "3_Normalize")})
-                      .dump());
-  directory.write("1_Pooling/config.json", R"({"word_embedding_dimension": 32})");
-  directory.write("2_Dense/config.json", R"({"in_features": 32, "out_features": 5, "bias": true,
+  model.directory.write(
+      "modules.json",
+      nlohmann::json({module("Transformer", ""), module("Pooling", "1_Pooling"),
+                      module("Dense", "2_Dense"), module("Normalize", "3_Normalize")})
+          .dump());
+  model.directory.write("1_Pooling/config.json", R"({"word_embedding_dimension": 32})");
+  model.directory.write("2_Dense/config.json",
+                        R"({"in_features": 32, "out_features": 5, "bias": true,
       "activation_function": "torch.nn.modules.activation.Tanh"})");
   const Tensor weight{"linear.weight", {5, 32}, hashed_tensor("linear.weight", {5, 32})};
   const Tensor bias{"linear.bias", {5}, hashed_tensor("linear.bias", {5})};
-  directory.write("2_Dense/model.safetensors", safetensors({weight, bias}));
-  const auto encoder = load(directory);
+  model.directory.write("2_Dense/model.safetensors", safetensors({weight, bias}));
+  const auto encoder = load(model.directory);
   CHECK(encoder->description().dimensions == 5);
   CHECK(encoder->description().normalizes);
-  const auto rows = forward(*encoder, inputs.views);
-  for (std::size_t i = 0; i < inputs.views.size(); ++i) {
+  const auto rows = forward(*encoder, model.inputs);
+  for (std::size_t i = 0; i < model.inputs.size(); ++i) {
     for (std::size_t j = 0; j < 5; ++j) {
       double sum = double{bias.values[j]};
       for (std::size_t k = 0; k < 32; ++k) {
@@ -265,22 +206,23 @@ TEST_CASE("Dense, LayerNorm and Normalize work on the pooled vector") {
   }
   SECTION("a module's weights count in the identity") {
     const Tensor other{"linear.bias", {5}, hashed_tensor("other", {5})};
-    directory.write("2_Dense/model.safetensors", safetensors({weight, other}));
-    CHECK(load(directory)->description().model_id != encoder->description().model_id);
+    model.directory.write("2_Dense/model.safetensors", safetensors({weight, other}));
+    CHECK(load(model.directory)->description().model_id != encoder->description().model_id);
   }
   SECTION("sizes that do not fit are refused") {
-    directory.write("2_Dense/config.json", R"({"in_features": 33, "out_features": 5})");
-    CHECK_THROWS_WITH(load(directory), Contains("module '2_Dense' expects vectors of 33, gets 32"));
+    model.directory.write("2_Dense/config.json", R"({"in_features": 33, "out_features": 5})");
+    CHECK_THROWS_WITH(load(model.directory),
+                      Contains("module '2_Dense' expects vectors of 33, gets 32"));
   }
   SECTION("an activation that is not known is refused by name") {
-    directory.write("2_Dense/config.json", R"({"in_features": 32, "out_features": 5,
+    model.directory.write("2_Dense/config.json", R"({"in_features": 32, "out_features": 5,
         "activation_function": "torch.nn.modules.activation.Hardswish"})");
-    CHECK_THROWS_WITH(load(directory), Contains("Hardswish' is not supported"));
+    CHECK_THROWS_WITH(load(model.directory), Contains("Hardswish' is not supported"));
   }
   SECTION("pickled weights are never read") {
-    std::filesystem::rename(directory.path() / "2_Dense/model.safetensors",
-                            directory.path() / "2_Dense/pytorch_model.bin");
-    CHECK_THROWS_WITH(load(directory), Contains("pytorch_model.bin is never read"));
+    std::filesystem::rename(model.directory.path() / "2_Dense/model.safetensors",
+                            model.directory.path() / "2_Dense/pytorch_model.bin");
+    CHECK_THROWS_WITH(load(model.directory), Contains("pytorch_model.bin is never read"));
   }
 }
 

@@ -10,6 +10,7 @@
 #include "ml_worker/startup_error.h"
 #include "model/threads.h"
 #include "support/temporary_directory.h"
+#include "support/vectors.h"
 
 using namespace ml_worker;
 using namespace ml_worker::testing;
@@ -40,18 +41,6 @@ std::vector<float> forward(const std::vector<Ids>& texts) {
 
 std::vector<float> embed(std::string_view text) {
   return forward({encoder().tokenizer().encode(text, 256, TruncationSide::right).ids});
-}
-
-double cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double ab = 0;
-  double aa = 0;
-  double bb = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += double{a[i]} * double{b[i]};
-    aa += double{a[i]} * double{a[i]};
-    bb += double{b[i]} * double{b[i]};
-  }
-  return ab / std::sqrt(aa * bb);
 }
 
 /// Texts of random ids, of 1 to `longest` tokens.

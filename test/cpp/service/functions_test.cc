@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include "service/service_fixture.h"
+#include "support/vectors.h"
 
-using namespace ml_worker;        // NOLINT(google-build-using-namespace)
+using namespace ml_worker;  // NOLINT(google-build-using-namespace)
+using ml_worker::testing::cosine;
 using namespace ml_worker::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
@@ -12,18 +14,6 @@ EncodeOptions with_prompt(const std::string& name) {
   EncodeOptions options;
   options.prompt = name;
   return options;
-}
-
-double cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double ab = 0.0;
-  double aa = 0.0;
-  double bb = 0.0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    ab += double{a[i]} * double{b[i]};
-    aa += double{a[i]} * double{a[i]};
-    bb += double{b[i]} * double{b[i]};
-  }
-  return ab / std::sqrt(aa * bb);
 }
 
 std::string what_of(const Answer& answer) {
