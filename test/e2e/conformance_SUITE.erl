@@ -227,24 +227,23 @@ a_front_that_does_not_shake_hands(_) ->
 
 %% The worker dials us and hears nothing; we dial it. The one with the greater name goes on.
 both_dial_and_ours_goes_on(_) ->
-    {Front, Listening, Epmd} = published("zz_front"),
-    Worker = e2e:start_worker(a_worker, ["--join", Front]),
-    Dialling = accepted(Listening),
-    {ok, <<"N", _/binary>>} = dist_wire:receive_packet(Dialling, ?PATIENCE),
-    Ours = dist_wire:connect(e2e:node_of(Worker)),
-    ok = dist_wire:send_name(Ours, Front),
-    ?assertEqual({ok, <<"sok_simultaneous">>}, dist_wire:receive_packet(Ours, ?PATIENCE)),
-    ok = dist_wire:prove(Ours, cookie()),
-    answers(Ours),
-    ok = dist_wire:send_packet(Dialling, <<"snok">>),
-    ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
-    answers(Ours),
-    [gen_tcp:close(Socket) || Socket <- [Listening, Epmd, Dialling, Ours]],
-    ok = e2e:stop(Worker).
+    ours_and_theirs(fun(Dialling) ->
+        ok = dist_wire:send_packet(Dialling, <<"snok">>),
+        ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE))
+    end).
 
 %% Ours is there before the worker hears of it on its own: it must not take ours for dead, whose calls
 %% would be lost.
 both_dial_and_ours_is_up(_) ->
+    ours_and_theirs(fun(Dialling) ->
+        ok = dist_wire:send_packet(Dialling, <<"salive">>),
+        ?assertEqual({ok, <<"sfalse">>}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
+        ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
+        timer:sleep(500)
+    end).
+
+%% Both dial; ours is up, and stays so whatever becomes of theirs.
+ours_and_theirs(Settle) ->
     {Front, Listening, Epmd} = published("zz_front"),
     Worker = e2e:start_worker(a_worker, ["--join", Front]),
     Dialling = accepted(Listening),
@@ -254,10 +253,7 @@ both_dial_and_ours_is_up(_) ->
     ?assertEqual({ok, <<"sok_simultaneous">>}, dist_wire:receive_packet(Ours, ?PATIENCE)),
     ok = dist_wire:prove(Ours, cookie()),
     answers(Ours),
-    ok = dist_wire:send_packet(Dialling, <<"salive">>),
-    ?assertEqual({ok, <<"sfalse">>}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
-    ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
-    timer:sleep(500),
+    ok = Settle(Dialling),
     answers(Ours),
     [gen_tcp:close(Socket) || Socket <- [Listening, Epmd, Dialling, Ours]],
     ok = e2e:stop(Worker).

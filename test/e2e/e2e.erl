@@ -7,7 +7,7 @@
 -export([spawn_program/2, spawn_program/3]).
 -export([signal/2, await_exit/1, await_exit/2, await_log/3, log/1, stop/1]).
 -export([start_peer/1, stop_peer/1, start_front/1, worker_state/2, await_state/3]).
--export([reference/1, largest_difference/2, run/2, run/3]).
+-export([small_models/0, small_models/1, reference/1, largest_difference/2, run/2, run/3]).
 -export([kill_epmd/0, free_port/0, eventually/1, eventually/2, unique/1]).
 
 -define(READY_TIMEOUT, 60000).
@@ -181,6 +181,19 @@ await_state(Front, Worker, States) ->
         #{state := State} = Row = worker_state(Front, Worker),
         lists:member(State, States) orelse maps:with([state, reason], Row)
     end, 60000).
+
+%% @doc The folder of the models of random weights, made if they are not there.
+small_models() ->
+    {0, _} = small_models([]),
+    small_models_folder().
+
+%% @doc Runs small_models.py on that folder with further arguments: {ExitStatus, Output}.
+small_models(Arguments) ->
+    Python = filename:join([root(), ".deps", "reference", "bin", "python"]),
+    Script = filename:join([root(), "test", "e2e", "small_models.py"]),
+    run(Python, [Script, small_models_folder() | Arguments], 240000).
+
+small_models_folder() -> filename:join([root(), "build", "small-models"]).
 
 %% @doc The vectors that live sentence-transformers gives for these texts.
 reference(Texts) ->

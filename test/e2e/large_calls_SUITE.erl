@@ -17,9 +17,7 @@ all() -> [a_hundred_thousand_texts, a_hundred_thousand_lists, a_stalled_worker_h
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_large),
-    Small = filename:join([e2e:root(), "build", "small-models"]),
-    Python = filename:join([e2e:root(), ".deps", "reference", "bin", "python"]),
-    {0, _} = e2e:run(Python, [filename:join([e2e:root(), "test", "e2e", "small_models.py"]), Small], 240000),
+    Small = e2e:small_models(),
     Arguments = ["--models-root", Small, "--model", binary_to_list(?MODEL), "--compute-threads", "1",
                  "--cache-bytes", "0"],
     Workers = [e2e:start_worker(worker, Arguments) || _ <- [1, 2]],

@@ -24,9 +24,7 @@ all() -> [mixed_load, many_calls].
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_soak),
-    Small = filename:join([e2e:root(), "build", "small-models"]),
-    Python = filename:join([e2e:root(), ".deps", "reference", "bin", "python"]),
-    {0, _} = e2e:run(Python, [filename:join([e2e:root(), "test", "e2e", "small_models.py"]), Small], 240000),
+    Small = e2e:small_models(),
     [{small, Small} | Config].
 
 end_per_suite(_) -> e2e:stop_distribution().

@@ -22,8 +22,7 @@ all() ->
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_functions),
-    Small = filename:join([e2e:root(), "build", "small-models"]),
-    {0, _} = small_models([Small]),
+    Small = e2e:small_models(),
     Worker = e2e:start_worker(worker, roots(Small) ++ lists:append([["--allow-model", Name] ||
         Name <- ["small-cross-encoder", "small-classifier", "small-prompted", "small-default-prompt",
                  "not-there"]])),
@@ -35,16 +34,11 @@ end_per_suite(Config) ->
 
 roots(Small) -> ["--models-root", filename:join(e2e:root(), "models"), "--models-root", Small].
 
-small_models(Arguments) ->
-    Python = filename:join([e2e:root(), ".deps", "reference", "bin", "python"]),
-    e2e:run(Python, [filename:join([e2e:root(), "test", "e2e", "small_models.py"]) | Arguments], 240000).
-
 %% What sentence-transformers answers to one question.
 reference(Config, Question) ->
-    Small = proplists:get_value(small, Config),
     File = filename:join(proplists:get_value(priv_dir, Config), e2e:unique("question")),
     ok = file:write_file(File, jiffy:encode([Question])),
-    {0, Output} = small_models([Small, File]),
+    {0, Output} = e2e:small_models([File]),
     jiffy:decode(lists:last(binary:split(Output, <<"\n">>, [global, trim]))).
 
 %% ---- What it computes ----------------------------------------------------------------------------
