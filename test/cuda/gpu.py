@@ -20,6 +20,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np  # noqa: E402  (after the environment is set)
 
+# In the kit it lies beside this file.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+from checks import Checks  # noqa: E402  (after the path is set)
+
 # Of --dtype: the largest difference of an element (float32), the smallest cosine (16 bits).
 LIMITS = {"float32": 1e-4, "float16": 0.9999, "bfloat16": 0.999}
 # Single tokens of BERT's English vocabularies.
@@ -29,17 +33,6 @@ WORDS = ("the of and in to was he is as for on with that it his by at from her s
          "so more can if like back them only some could where just during before do made school "
          "through than now years most world may between down well three year while will later city "
          "under around did such being used state people part know against your many second team").split()
-
-
-class Report:
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, name, ok, detail):
-        self.passed += bool(ok)
-        self.failed += not ok
-        print(f"{'ok  ' if ok else 'FAIL'} {name}: {detail}", flush=True)
 
 
 def run_cases(report, bin_dir, tag):
@@ -181,7 +174,7 @@ def main():
     parser.add_argument("--only", choices=["cases", "parity", "check", "bench"])
     options = parser.parse_args()
     wanted = [options.only] if options.only else ["cases", "parity", "check", "bench"]
-    report = Report()
+    report = Checks()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if "cases" in wanted:
@@ -200,8 +193,7 @@ def main():
                     ("all-MiniLM-L6-v2", options.model, 128, 20000),
                     ("BERT-base size", base, 50, 40000), ("BERT-base size", base, 512, 6000)):
                 bench(options.bin, name, model, tokens, count, options.peak, work)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.close()
 
 
 if __name__ == "__main__":

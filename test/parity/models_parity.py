@@ -28,6 +28,9 @@ from sentence_transformers.sentence_transformer.modules import LayerNorm, Poolin
 import texts as corpus  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test" / "support"))
+from checks import Checks  # noqa: E402  (after the path is set)
+
 MINILM = ROOT / "models" / "all-MiniLM-L6-v2"
 MAX_DELTA = 1e-5
 LEAST_COSINE = {"bfloat16": 0.9999, "int8": 0.98}
@@ -52,17 +55,6 @@ def architectures():
         "xlm-roberta": (t.XLMRobertaConfig(**roberta), 12),
         "modernbert": (t.ModernBertConfig(**base, **unmarked), 22),
     }
-
-
-class Checks:
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, name, ok, detail):
-        self.passed += bool(ok)
-        self.failed += not ok
-        print(f"{'ok  ' if ok else 'FAIL'} {name}: {detail}", flush=True)
 
 
 def run_tool(folder, lines, threads=2, dtype="float32", batch_tokens=2048):
@@ -272,8 +264,7 @@ def main():
     check_prompt(checks, lines[:8])
     check_lower_case(checks, lines[:8])
     check_precision(checks, corpus.sample(debian, options.precision_texts), options.pairs)
-    print(f"{checks.passed} passed, {checks.failed} failed")
-    return 1 if checks.failed else 0
+    return checks.close()
 
 
 if __name__ == "__main__":

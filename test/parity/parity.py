@@ -22,20 +22,10 @@ import numpy as np  # noqa: E402  (after the environment is set)
 import texts as corpus  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test" / "support"))
+from checks import Checks  # noqa: E402  (after the path is set)
+
 MAX_DELTA = 1e-5
-
-
-class Report:
-    """Counts checks; one check is one property over many texts."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, name, ok, detail):
-        self.passed += ok
-        self.failed += not ok
-        print(f"{'ok  ' if ok else 'FAIL'} {name}: {detail}", flush=True)
 
 
 class Tool:
@@ -172,7 +162,7 @@ def check_model(report, tool, options, lines, nasty):
 
 def main():
     options = parse_arguments()
-    report = Report()
+    report = Checks()
     tool = Tool(options.tool, options.threads)
     debian = corpus.debian_texts(options.cache)
     nasty = corpus.nasty_texts()
@@ -188,8 +178,7 @@ def main():
     check_ids(report, tool, options.model, tokenizer, named, 256)
     check_vocabulary_file(report, tool, options.model, tokenizer, nasty)
     check_model(report, tool, options, lines, nasty)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return 1 if report.failed else 0
+    return report.close()
 
 
 if __name__ == "__main__":
