@@ -6,7 +6,7 @@
 %% most, and harms nobody.
 -module(ml_cluster_event).
 
--export([emit/3]).
+-export([emit/2, emit/3]).
 -export_type([handler/0]).
 
 -type handler() :: {module(), atom()} | fun(([atom(), ...], map(), map()) -> term()).
@@ -15,10 +15,17 @@
 
 %% @doc Tells the handler, if there is one.
 -spec emit([atom(), ...], map(), map()) -> ok.
-emit(Name, Measurements, Metadata) ->
+emit(Name, Measurements, Metadata) -> emit(Name, fun() -> {Measurements, Metadata} end).
+
+%% @doc As emit/3; measurements and metadata are made only for a handler.
+-spec emit([atom(), ...], fun(() -> {Measurements :: map(), Metadata :: map()})) -> ok.
+emit(Name, Event) ->
     case ml_cluster_config:get(events, none) of
-        none -> ok;
-        Handler -> guarded(Handler, [ml_cluster | Name], Measurements, Metadata)
+        none ->
+            ok;
+        Handler ->
+            {Measurements, Metadata} = Event(),
+            guarded(Handler, [ml_cluster | Name], Measurements, Metadata)
     end.
 
 guarded(Handler, Name, Measurements, Metadata) ->

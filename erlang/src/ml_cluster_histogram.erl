@@ -12,9 +12,12 @@
 %% further labels is counted under the same label names with `other' for every value, so labels that
 %% come from outside cost a bounded amount of memory. Always give the labels of a name in the same
 %% order. While the application is stopped nothing is counted and nothing raises.
+%%
+%% A table owns the series and lists them. Who counts finds one in a persistent term, which is read
+%% without the table's lock: several are raised in each request.
 -module(ml_cluster_histogram).
 
--export([new/0, observe/3, count/3, snapshot/1, total/2, counts/1, forget/1, bounds/0]).
+-export([new/0, observe/3, observe/4, count/3, snapshot/1, total/2, counts/1, forget/1, bounds/0]).
 -export_type([name/0, labels/0, histogram/0]).
 
 -type name() :: atom().
@@ -39,21 +42,34 @@
 %% @doc Makes the table of the series, owned by the caller.
 -spec new() -> ok.
 new() ->
-    ?MODULE = ets:new(?MODULE, [named_table, public, set, {read_concurrency, true}]),
+    %% Of a table that has ended with its owner.
+    _ = [persistent_term:erase(Key) || {{?MODULE, _} = Key, _} <- persistent_term:get()],
+    ?MODULE = ets:new(?MODULE, [named_table, public, set]),
     ok.
 
 %% @doc Puts a duration into the histogram of these labels.
 -spec observe(name(), labels(), non_neg_integer()) -> ok.
 observe(Name, Labels, Microseconds) ->
-    with_series({histogram, Name}, Labels, fun(Counters) ->
-        ok = counters:add(Counters, bucket(Microseconds, ?BOUNDS, ?FIRST_BUCKET), 1),
-        counters:add(Counters, ?SUM, Microseconds)
-    end).
+    observe(Name, Labels, Microseconds, fun() -> true end).
+
+%% @doc As observe/3, but a series that is not there yet begins only if `May' says so.
+-spec observe(name(), labels(), non_neg_integer(), fun(() -> boolean())) -> ok.
+observe(Name, Labels, Microseconds, May) ->
+    case series({histogram, Name}, Labels, May) of
+        none ->
+            ok;
+        Counters ->
+            ok = counters:add(Counters, bucket(Microseconds, ?BOUNDS, ?FIRST_BUCKET), 1),
+            counters:add(Counters, ?SUM, Microseconds)
+    end.
 
 %% @doc Raises the counter of these labels.
 -spec count(name(), labels(), non_neg_integer()) -> ok.
 count(Name, Labels, By) ->
-    with_series({counter, Name}, Labels, fun(Counters) -> counters:add(Counters, 1, By) end).
+    case series({counter, Name}, Labels, fun() -> true end) of
+        none -> ok;
+        Counters -> counters:add(Counters, 1, By)
+    end.
 
 %% @doc The histograms of a name, by labels.
 -spec snapshot(name()) -> [{labels(), histogram()}].
@@ -114,32 +130,46 @@ series(Family) ->
         error:badarg -> []
     end.
 
-with_series(Family, Labels, Fun) ->
-    try ets:lookup(?MODULE, {Family, Labels}) of
-        [{_, Counters}] -> Fun(Counters);
-        [] -> Fun(begun(Family, Labels))
+%% The counters of a series; `none' where it may not begin, or while the application is stopped.
+series(Family, Labels, May) ->
+    case persistent_term:get(term({Family, Labels}), none) of
+        none -> begun(May(), Family, Labels);
+        Counters -> Counters
+    end.
+
+term(Key) -> {?MODULE, Key}.
+
+begun(false, _, _) ->
+    none;
+begun(true, Family, Labels) ->
+    try
+        Size = ets:update_counter(?MODULE, {size, Family}, 0, {{size, Family}, 0}),
+        case Size < ?SERIES of
+            true -> begun({Family, Labels});
+            false -> begun({Family, [{Name, other} || {Name, _} <- Labels]})
+        end
     catch
         %% No table: the application has stopped under a call that was still running.
-        error:badarg -> ok
+        error:badarg -> none
     end.
 
 %% Two processes may begin a series at once: one of them wins, and both use the winner's counters.
-begun(Family, Labels) ->
-    Size = ets:update_counter(?MODULE, {size, Family}, 0, {{size, Family}, 0}),
-    case Size < ?SERIES of
-        true -> inserted(Family, Labels);
-        false -> inserted(Family, [{Name, other} || {Name, _} <- Labels])
-    end.
-
-inserted(Family, Labels) ->
+begun({Family, _} = Key) ->
     New = counters:new(width(Family), [write_concurrency]),
-    case ets:insert_new(?MODULE, {{Family, Labels}, New}) of
+    case ets:insert_new(?MODULE, {Key, New}) of
         true ->
             _ = ets:update_counter(?MODULE, {size, Family}, 1),
-            New;
+            found(Key, New);
         false ->
-            ets:lookup_element(?MODULE, {Family, Labels}, 2)
+            ets:lookup_element(?MODULE, Key, 2)
     end.
+
+%% It may have been dropped meanwhile: a term that the table does not know would hide the series that
+%% comes after it.
+found(Key, Counters) ->
+    ok = persistent_term:put(term(Key), Counters),
+    _ = ets:member(?MODULE, Key) orelse persistent_term:erase(term(Key)),
+    Counters.
 
 width({counter, _}) -> 1;
 width({histogram, _}) -> ?FIRST_BUCKET + length(?BOUNDS).
@@ -147,6 +177,7 @@ width({histogram, _}) -> ?FIRST_BUCKET + length(?BOUNDS).
 drop({Family, _} = Key) ->
     case ets:take(?MODULE, Key) of
         [_] ->
+            _ = persistent_term:erase(term(Key)),
             _ = ets:update_counter(?MODULE, {size, Family}, -1),
             ok;
         [] ->

@@ -34,14 +34,15 @@ call(Function, Metadata, Fun) ->
 
 span(Function, Metadata, Fun) ->
     Began = erlang:monotonic_time(),
-    ok = ml_cluster_event:emit(
-        [call, start], #{monotonic_time => Began, system_time => erlang:system_time()}, Metadata
-    ),
+    ok = ml_cluster_event:emit([call, start], fun() ->
+        {#{monotonic_time => Began, system_time => erlang:system_time()}, Metadata}
+    end),
     try Fun() of
         Result ->
             Took = erlang:monotonic_time() - Began,
             ok = counted(Result),
-            ok = observe(call, [{function, known(Function)}, {outcome, outcome(Result)}], Took),
+            Labels = [{function, known(Function)}, {outcome, outcome(Result)}],
+            ok = ml_cluster_histogram:observe(call, Labels, micros(Took)),
             ok = ended(Result, Took, Metadata),
             without_nodes(Result)
     catch
@@ -55,16 +56,14 @@ span(Function, Metadata, Fun) ->
 ended({error, {internal, Crash}}, Took, Metadata) ->
     crashed(exit, Crash, [], Took, Metadata);
 ended(Result, Took, Metadata) ->
-    ml_cluster_event:emit(
-        [call, stop], measured(Result, Took), maps:merge(Metadata, told(Result))
-    ).
+    ml_cluster_event:emit([call, stop], fun() ->
+        {measured(Result, Took), maps:merge(Metadata, told(Result))}
+    end).
 
 crashed(Class, Reason, Stack, Took, Metadata) ->
-    ml_cluster_event:emit(
-        [call, exception],
-        #{duration => Took},
-        Metadata#{kind => Class, reason => Reason, stacktrace => Stack}
-    ).
+    ml_cluster_event:emit([call, exception], fun() ->
+        {#{duration => Took}, Metadata#{kind => Class, reason => Reason, stacktrace => Stack}}
+    end).
 
 measured({ok, #{cached := Cached, embeddings := Vectors}, _}, Took) when is_list(Vectors) ->
     #{duration => Took, texts => length(Vectors), cached => Cached};
@@ -85,22 +84,17 @@ without_nodes({error, _} = Error) ->
 -spec attempt(node(), atom(), integer(), {ok, term()} | {error, term()}) -> ok.
 attempt(Node, Function, Took, Result) ->
     Outcome = ml_cluster_failure:outcome(Result),
-    ok = observe_worker(Node, [{worker, Node}, {outcome, Outcome}], Took),
-    ml_cluster_event:emit(
-        [attempt, stop],
-        #{duration => Took},
-        maps:merge(#{node => Node, function => Function, outcome => Outcome}, why(Result))
-    ).
+    %% What ends after its worker was removed would bring that worker's series back.
+    IsKnown = fun() -> ml_cluster_table:is_known(Node) end,
+    Labels = [{worker, Node}, {outcome, Outcome}],
+    ok = ml_cluster_histogram:observe(worker_request, Labels, micros(Took), IsKnown),
+    ml_cluster_event:emit([attempt, stop], fun() ->
+        About = #{node => Node, function => Function, outcome => Outcome},
+        {#{duration => Took}, maps:merge(About, why(Result))}
+    end).
 
 why({ok, _}) -> #{};
 why({error, Reason}) -> #{reason => Reason}.
-
-%% What ends after its worker was removed would bring that worker's series back.
-observe_worker(Node, Labels, Took) ->
-    case ml_cluster_table:is_known(Node) of
-        true -> observe(worker_request, Labels, Took);
-        false -> ok
-    end.
 
 %% ---- Counting ----
 
@@ -121,9 +115,7 @@ served(Nodes) ->
         false -> ml_cluster_metrics:count(distributed)
     end.
 
-observe(Name, Labels, Took) ->
-    Micros = erlang:convert_time_unit(Took, native, microsecond),
-    ml_cluster_histogram:observe(Name, Labels, Micros).
+micros(Took) -> erlang:convert_time_unit(Took, native, microsecond).
 
 known(Function) -> one_of(Function, ?FUNCTIONS).
 

@@ -81,7 +81,7 @@ up(local) -> [Node || #member{node = Node} <- tuple_to_list((snapshot())#snapsho
 
 %% @doc Is this the local worker, whatever its state? It may have gone right after it answered.
 -spec is_local(node()) -> boolean().
-is_local(Node) -> has({local, Node}).
+is_local(Node) -> ml_cluster_config:get(local_worker, false) =/= false andalso has({local, Node}).
 
 has(Key) ->
     try

@@ -8,7 +8,9 @@ all_test_() ->
         fun counters_add_up/0,
         fun nothing_is_lost_between_processes/0,
         fun series_are_bounded/0,
-        fun a_forgotten_label_is_gone/0
+        fun a_forgotten_label_is_gone/0,
+        fun a_forgotten_label_begins_anew/0,
+        fun a_series_begins_only_where_it_may/0
     ]}.
 
 a_duration_goes_into_its_bucket() ->
@@ -52,6 +54,25 @@ a_forgotten_label_is_gone() ->
     ok = observe([{worker, b}, {outcome, answered}], 1),
     ok = ml_cluster_histogram:forget({worker, a}),
     ?assertMatch([{[{worker, b}, _], _}], ml_cluster_histogram:snapshot(time)).
+
+a_forgotten_label_begins_anew() ->
+    Labels = [{worker, a}],
+    ok = observe(Labels, 1),
+    ok = ml_cluster_histogram:forget({worker, a}),
+    ok = observe(Labels, 5),
+    ?assertMatch([{Labels, #{count := 1, sum := 5}}], ml_cluster_histogram:snapshot(time)).
+
+a_series_begins_only_where_it_may() ->
+    [ok = ml_cluster_histogram:observe(time, [], 1, fun() -> May end) || May <- [false, true, false]],
+    ?assertMatch([{[], #{count := 2}}], ml_cluster_histogram:snapshot(time)).
+
+a_new_table_begins_anew_test() ->
+    [begin
+        ok = ml_cluster_histogram:new(),
+        ok = observe([], 5),
+        ?assertMatch([{[], #{count := 1, sum := 5}}], ml_cluster_histogram:snapshot(time)),
+        true = ets:delete(ml_cluster_histogram)
+    end || _ <- [1, 2]].
 
 without_a_table_nothing_raises_test() ->
     ?assertEqual(ok, observe([], 1)),
