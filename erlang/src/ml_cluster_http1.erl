@@ -33,6 +33,10 @@
 -define(MAX_CHUNK_LINE, 1024).
 -define(MAX_TRAILERS, 16).
 
+%% Neither a blank nor a control character.
+-define(IS_VISIBLE(C), (C > 16#20 andalso C =/= 16#7F)).
+-define(IS_IN_NAME(C), (C =/= $: andalso C =/= $\r)).
+
 %% ---- The head ----
 
 %% @doc The head of a request at the beginning of a buffer. `Scanned' is how much of it earlier
@@ -65,8 +69,11 @@ too_long(Buffer) ->
 
 parsed(Head, Rest) ->
     try
-        {Line, Lines} = first_line(Head, line_length(Head, 0)),
-        {Method, Target, Version} = request_line(Line),
+        {Method, AfterMethod} = word(Head),
+        {Target, AfterTarget} = word(AfterMethod),
+        {Version, Lines} = protocol(AfterTarget),
+        ok = token(Method),
+        ok = no_longer_than(?MAX_LINE, byte_size(Head) - byte_size(Lines)),
         Headers = headers(Lines, ?MAX_HEADERS, #{}),
         ok = one_host(Headers, Version),
         {ok, #{method => Method, path => path(Target), headers => Headers, version => Version}, Rest}
@@ -74,31 +81,47 @@ parsed(Head, Rest) ->
         throw:Reason -> {error, Reason}
     end.
 
-first_line(Head, Length) ->
-    case Head of
-        <<Line:Length/binary, "\r\n", Lines/binary>> -> {Line, Lines};
-        Line -> {Line, <<>>}
+%% Method or target, and what comes after the blank behind it.
+word(Text) ->
+    case visible_length(Text, 0) of
+        0 ->
+            throw(wrong_line());
+        Length ->
+            case Text of
+                <<Word:Length/binary, $\s, Rest/binary>> -> {Word, Rest};
+                _ -> throw(wrong_line())
+            end
     end.
 
-line_length(<<"\r\n", _/binary>>, Length) -> Length;
-line_length(<<_, Rest/binary>>, Length) -> line_length(Rest, Length + 1);
-line_length(<<>>, Length) -> Length.
+wrong_line() -> {malformed, <<"the request line: expected METHOD TARGET HTTP/1.1">>}.
 
-request_line(Line) when byte_size(Line) > ?MAX_LINE ->
-    throw(uri_too_long);
-request_line(Line) ->
-    case binary:split(Line, <<" ">>, [global]) of
-        [<<_, _/binary>> = Method, <<_, _/binary>> = Target, Version] ->
-            ok = token(Method),
-            ok = visible(Target),
-            {Method, Target, version(Version)};
-        _ ->
-            throw({malformed, <<"the request line: expected METHOD TARGET HTTP/1.1">>})
+%% A head is read four bytes in a step, where they are all of the common kind: it is most of what
+%% reading a request takes.
+visible_length(<<A, B, C, D, Rest/binary>>, Length) when
+    ?IS_VISIBLE(A), ?IS_VISIBLE(B), ?IS_VISIBLE(C), ?IS_VISIBLE(D)
+->
+    visible_length(Rest, Length + 4);
+visible_length(<<C, Rest/binary>>, Length) when ?IS_VISIBLE(C) ->
+    visible_length(Rest, Length + 1);
+visible_length(_, Length) ->
+    Length.
+
+protocol(<<"HTTP/1.", Minor, "\r\n", Lines/binary>>) when Minor >= $0, Minor =< $9 ->
+    {{1, Minor - $0}, Lines};
+protocol(<<"HTTP/1.", Minor>>) when Minor >= $0, Minor =< $9 ->
+    {{1, Minor - $0}, <<>>};
+protocol(Text) ->
+    Length = visible_length(Text, 0),
+    case Text of
+        <<"HTTP/", _/binary>> when Length =:= byte_size(Text) -> throw(wrong_version());
+        <<"HTTP/", _:(Length - 5)/binary, "\r\n", _/binary>> -> throw(wrong_version());
+        _ -> throw(wrong_line())
     end.
 
-version(<<"HTTP/1.", Minor>>) when Minor >= $0, Minor =< $9 -> {1, Minor - $0};
-version(<<"HTTP/", _/binary>>) -> throw({version, <<"expected HTTP/1.1">>});
-version(_) -> throw({malformed, <<"the request line: expected METHOD TARGET HTTP/1.1">>}).
+wrong_version() -> {version, <<"expected HTTP/1.1">>}.
+
+no_longer_than(Max, Length) when Length =< Max -> ok;
+no_longer_than(_, _) -> throw(uri_too_long).
 
 %% Only the path: none of our routes takes a query.
 path(<<"/", _/binary>> = Target) ->
@@ -131,7 +154,11 @@ headers(Lines, Left, Headers) ->
 
 %% 0 where there is no name: a line that goes on with the one before it begins with a blank, which is
 %% obsolete and refused.
-name_length(<<C, Rest/binary>>, Length) when C =/= $:, C =/= $\r -> name_length(Rest, Length + 1);
+name_length(<<A, B, C, D, Rest/binary>>, Length) when
+    ?IS_IN_NAME(A), ?IS_IN_NAME(B), ?IS_IN_NAME(C), ?IS_IN_NAME(D)
+->
+    name_length(Rest, Length + 4);
+name_length(<<C, Rest/binary>>, Length) when ?IS_IN_NAME(C) -> name_length(Rest, Length + 1);
 name_length(<<$:, _/binary>>, Length) -> Length;
 name_length(_, _) -> 0.
 
@@ -146,7 +173,11 @@ value(Text) ->
     end.
 
 %% How long the value is, and how long with the blanks behind it.
-value_length(<<C, Rest/binary>>, _, Line) when C > 16#20, C =/= 16#7F ->
+value_length(<<A, B, C, D, Rest/binary>>, _, Line) when
+    ?IS_VISIBLE(A), ?IS_VISIBLE(B), ?IS_VISIBLE(C), ?IS_VISIBLE(D)
+->
+    value_length(Rest, Line + 4, Line + 4);
+value_length(<<C, Rest/binary>>, _, Line) when ?IS_VISIBLE(C) ->
     value_length(Rest, Line + 1, Line + 1);
 value_length(<<C, Rest/binary>>, Length, Line) when C =:= $\s; C =:= $\t ->
     value_length(Rest, Length, Line + 1);
@@ -192,10 +223,6 @@ token(Method) ->
     _ = lower(Method),
     ok.
 
-visible(<<C, Rest/binary>>) when C > 16#20, C =/= 16#7F -> visible(Rest);
-visible(<<>>) -> ok;
-visible(_) -> throw({malformed, <<"the request line has a control character">>}).
-
 one_host(#{<<"host">> := Host}, _) ->
     case binary:match(Host, <<",">>) of
         nomatch -> ok;
@@ -208,12 +235,14 @@ one_host(_, _) ->
 
 %% @doc Does the connection go on after this request?
 -spec is_persistent(head()) -> boolean().
-is_persistent(#{version := Version, headers := Headers}) ->
-    Option = string:lowercase(maps:get(<<"connection">>, Headers, <<>>)),
+is_persistent(#{version := Version, headers := #{<<"connection">> := Connection}}) ->
+    Option = string:lowercase(Connection),
     case Version of
         {1, 0} -> Option =:= <<"keep-alive">>;
         _ -> binary:match(Option, <<"close">>) =:= nomatch
-    end.
+    end;
+is_persistent(#{version := Version}) ->
+    Version =/= {1, 0}.
 
 %% ---- The body ----
 

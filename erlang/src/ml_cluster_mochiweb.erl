@@ -278,8 +278,10 @@ with_large_reads(Read, #conn{socket = Socket}) ->
     _ = inet:setopts(Socket, [{buffer, ?READ}]),
     Result.
 
-is_continued(#{headers := Headers}) ->
-    string:lowercase(maps:get(<<"expect">>, Headers, <<>>)) =:= <<"100-continue">>.
+is_continued(#{headers := #{<<"expect">> := Expected}}) ->
+    string:lowercase(Expected) =:= <<"100-continue">>;
+is_continued(_) ->
+    false.
 
 continue(false, _) ->
     ok;
