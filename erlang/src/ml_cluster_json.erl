@@ -15,6 +15,8 @@
 
 -define(MAX_DEPTH, 32).
 -define(MAX_NUMBER, 64).
+%% Of a byte in a string: neither its end nor an escape.
+-define(IS_TEXT(C), (C =/= $" andalso C =/= $\\)).
 
 %% @doc Is there a JSON library on this node?
 -spec available() -> boolean().
@@ -23,7 +25,7 @@ available() -> library() =/= none.
 %% @doc Decodes a whole text. The reason says what is wrong with it.
 -spec decode(binary()) -> {ok, value()} | {error, binary()}.
 decode(Text) ->
-    case scan(Text, 0, 0) of
+    case scan(Text, 0) of
         ok -> parse(library(), Text);
         {error, _} = Error -> Error
     end.
@@ -56,65 +58,38 @@ jiffy_or_none() ->
 
 %% ---- The scan ----
 
-%% Outside strings every byte is looked at; inside them binary:match jumps to the next quote or
-%% backslash, for nearly all bytes of a request are text.
-scan(Text, Pos, Depth) ->
-    case Text of
-        <<_:Pos/binary, C, _/binary>> -> scan(C, Text, Pos, Depth);
-        _ -> ok
-    end.
+scan(<<$", Rest/binary>>, Depth) -> in_string(Rest, Depth);
+scan(<<C, _/binary>>, ?MAX_DEPTH) when C =:= $[; C =:= ${ -> {error, <<"nested deeper than 32">>};
+scan(<<C, Rest/binary>>, Depth) when C =:= $[; C =:= ${ -> scan(Rest, Depth + 1);
+scan(<<C, Rest/binary>>, Depth) when C =:= $]; C =:= $} -> scan(Rest, Depth - 1);
+scan(<<C, Rest/binary>>, Depth) when C >= $0, C =< $9 -> in_number(Rest, ?MAX_NUMBER - 1, Depth);
+scan(<<_, Rest/binary>>, Depth) -> scan(Rest, Depth);
+scan(<<>>, _) -> ok.
 
-scan($", Text, Pos, Depth) ->
-    scan(Text, string_end(Text, Pos + 1), Depth);
-scan(C, _, _, ?MAX_DEPTH) when C =:= $[; C =:= ${ ->
-    {error, <<"nested deeper than 32">>};
-scan(C, Text, Pos, Depth) when C =:= $[; C =:= ${ ->
-    scan(Text, Pos + 1, Depth + 1);
-scan(C, Text, Pos, Depth) when C =:= $]; C =:= $} ->
-    scan(Text, Pos + 1, Depth - 1);
-scan(C, Text, Pos, Depth) when C >= $0, C =< $9 ->
-    case number_end(Text, Pos + 1, ?MAX_NUMBER) of
-        too_long -> {error, <<"a number of more than 64 characters">>};
-        End -> scan(Text, End, Depth)
+%% Nearly all bytes of a request are those of its texts: eight are looked at in a step.
+in_string(<<A, B, C, D, E, F, G, H, Rest/binary>>, Depth) when
+    ?IS_TEXT(A), ?IS_TEXT(B), ?IS_TEXT(C), ?IS_TEXT(D),
+    ?IS_TEXT(E), ?IS_TEXT(F), ?IS_TEXT(G), ?IS_TEXT(H)
+->
+    in_string(Rest, Depth);
+in_string(<<$", Rest/binary>>, Depth) ->
+    scan(Rest, Depth);
+in_string(<<$\\, _, Rest/binary>>, Depth) ->
+    in_string(Rest, Depth);
+in_string(<<_, Rest/binary>>, Depth) ->
+    in_string(Rest, Depth);
+in_string(<<>>, _) ->
+    ok.
+
+in_number(<<C, Rest/binary>>, Left, Depth) when
+    C >= $0, C =< $9; C =:= $.; C =:= $e; C =:= $E; C =:= $+; C =:= $-
+->
+    case Left of
+        0 -> {error, <<"a number of more than 64 characters">>};
+        _ -> in_number(Rest, Left - 1, Depth)
     end;
-scan(_, Text, Pos, Depth) ->
-    scan(Text, Pos + 1, Depth).
-
-string_end(Text, Pos) ->
-    case binary:match(Text, string_stops(), [{scope, {Pos, byte_size(Text) - Pos}}]) of
-        nomatch -> byte_size(Text);
-        {At, 1} -> after_stop(Text, At)
-    end.
-
-after_stop(Text, At) ->
-    case binary:at(Text, At) of
-        $" -> At + 1;
-        $\\ when At + 2 =< byte_size(Text) -> string_end(Text, At + 2);
-        $\\ -> byte_size(Text)
-    end.
-
-number_end(_, _, 0) ->
-    too_long;
-number_end(Text, Pos, Left) ->
-    case Text of
-        <<_:Pos/binary, C, _/binary>> when
-            C >= $0, C =< $9; C =:= $.; C =:= $e; C =:= $E; C =:= $+; C =:= $-
-        ->
-            number_end(Text, Pos + 1, Left - 1);
-        _ ->
-            Pos
-    end.
-
-%% Compiling the pattern costs more than a short search.
-string_stops() ->
-    case persistent_term:get(?MODULE, undefined) of
-        undefined ->
-            Compiled = binary:compile_pattern([<<"\"">>, <<"\\">>]),
-            persistent_term:put(?MODULE, Compiled),
-            Compiled;
-        Compiled ->
-            Compiled
-    end.
+in_number(Rest, _, Depth) ->
+    scan(Rest, Depth).
 
 %% ---- Decoding ----
 
