@@ -196,7 +196,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--dtypes", default="float32,int8", help="of our worker")
+    parser.add_argument("--dtypes", default="float32,bfloat16,int8", help="of our worker")
     options = parser.parse_args()
     texts = corpus.sets(10000, 1, 1)["short"]
     makers = [fastapi, infinity, *(lambda d=d: Ours(d) for d in options.dtypes.split(","))]
