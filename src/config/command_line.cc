@@ -264,8 +264,17 @@ log::Level read_level(const std::string& name) {
   return name == "error" ? log::Level::error : log::Level::info;
 }
 
+void check_joined(const Config& config) {
+  for (const auto& node : config.join) {
+    const auto at = node.find('@');
+    if (at == 0 || at == std::string::npos || at + 1 == node.size())
+      refuse("--join: expected NAME@HOST, got \"" + node + "\"");
+  }
+}
+
 void read_raw(const RawOptions& raw, Config& config) {
   read_node_name(raw, config);
+  check_joined(config);
   read_port_range(raw.port_range, config);
   read_aliases(raw.aliases, config);
   config.model_roots.assign(raw.model_roots.begin(), raw.model_roots.end());

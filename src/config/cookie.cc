@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include "ml_worker/config.h"
 #include "ml_worker/startup_error.h"
@@ -70,14 +71,23 @@ std::string read_cookie_file(const fs::path& path) {
                       "cookie file " + path.string());
 }
 
+/// The variable leaves the environment. /proc/PID/environ shows the bytes that the process was
+/// started with, whatever became of the environment: they are overwritten.
+std::optional<std::string> take_variable(const char* name) {
+  char* value = std::getenv(name);
+  if (value == nullptr) return std::nullopt;
+  std::string taken = value;
+  explicit_bzero(value, taken.size());
+  unsetenv(name);
+  return taken;
+}
+
 }  // namespace
 
 std::string load_cookie(const Config& config) {
-  const char* variable = std::getenv("ML_WORKER_COOKIE");
-  const std::string from_environment = variable == nullptr ? "" : variable;
-  unsetenv("ML_WORKER_COOKIE");
+  const auto from_environment = take_variable("ML_WORKER_COOKIE");
   if (!config.cookie_file.empty()) return read_cookie_file(config.cookie_file);
-  if (variable != nullptr) return check_cookie(from_environment, "ML_WORKER_COOKIE");
+  if (from_environment) return check_cookie(*from_environment, "ML_WORKER_COOKIE");
   const char* home = std::getenv("HOME");
   if (home == nullptr) refuse("no cookie: expected --cookie-file, ML_WORKER_COOKIE or a HOME");
   return read_cookie_file(fs::path(home) / ".erlang.cookie");

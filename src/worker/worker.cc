@@ -151,10 +151,18 @@ ExitCode end(const Drain& drain) {
   return ExitCode::ok;
 }
 
+/// Until the node takes the signals over, there is nothing to drain.
+void end_at_once_on_signals() {
+  const auto end = [](int) { std::_Exit(static_cast<int>(ExitCode::ok)); };
+  std::signal(SIGTERM, end);
+  std::signal(SIGINT, end);
+}
+
 }  // namespace
 
 ExitCode run_worker(const Config& config) {
   std::signal(SIGPIPE, SIG_IGN);
+  end_at_once_on_signals();
   log::configure(config.log_format, config.log_level);
   check_name(config);
   auto options = node_options_of(config, load_cookie(config));

@@ -15,7 +15,8 @@ all() ->
         cookie_not_in_proc, name_taken, no_epmd, no_model, broken_model, wrong_model_name,
         unsupported_device, config_file, wrong_config_file, check, says_who_can_reach_it,
         short_names, drains_on_sigterm, refuses_while_draining,
-        loses_no_call_when_it_stops, stops_with_stdin, json_log,
+        loses_no_call_when_it_stops, ends_before_it_is_ready,
+        stops_with_stdin, json_log,
         listen_port_taken
     ].
 
@@ -82,6 +83,9 @@ cookie_not_in_proc(_) ->
     Cookie = atom_to_binary(erlang:get_cookie()),
     {ok, CommandLine} = file:read_file(lists:concat(["/proc/", e2e:os_pid(Worker), "/cmdline"])),
     ?assertEqual(nomatch, binary:match(CommandLine, Cookie)),
+    {ok, Environment} = file:read_file(lists:concat(["/proc/", e2e:os_pid(Worker), "/environ"])),
+    ?assertNotEqual(<<>>, Environment),
+    ?assertEqual(nomatch, binary:match(Environment, Cookie)),
     ?assertEqual(nomatch, binary:match(e2e:log(Worker), Cookie)),
     e2e:stop(Worker).
 
@@ -218,6 +222,12 @@ loses_no_call_when_it_stops(_) ->
     pong = net_adm:ping(Node),
     _ = e2e:signal(Worker, "TERM"),
     ?assert(is_draining(first_that_fails(Node))),
+    ?assertMatch({0, _}, e2e:await_exit(Worker)).
+
+ends_before_it_is_ready(_) ->
+    Worker = e2e:spawn_program(["--name", name(), "--listen", "127.0.0.1"], ?COOKIE),
+    _ = e2e:await_log(Worker, <<"loading model">>, 10000),
+    _ = e2e:signal(Worker, "TERM"),
     ?assertMatch({0, _}, e2e:await_exit(Worker)).
 
 first_that_fails(Node) ->

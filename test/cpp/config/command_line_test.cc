@@ -98,6 +98,7 @@ TEST_CASE("what is wrong on the command line is named") {
   CHECK_THAT(refusal({"--name", "a@b.c", "--port-range", "9-1"}), Contains("--port-range"));
   CHECK_THAT(refusal({"--name", "a@b.c", "--port-range", "70000"}), Contains("--port-range"));
   CHECK_THAT(refusal({"--name", "a@b.c", "--alias", "x"}), Contains("--alias"));
+  CHECK_THAT(refusal({"--name", "a@b.c", "--join", "front"}), Contains("--join"));
 }
 
 TEST_CASE("what bounds a connection is an option each") {
