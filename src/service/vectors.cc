@@ -37,7 +37,7 @@ Result<VectorShape> resolve_shape(const EncodeOptions& options, const ModelDescr
   shape.truncation_side = options.truncation_side.value_or(model.truncation_side);
   if (shape.dimensions < 1 || shape.dimensions > model.dimensions) {
     return errors::bad_argument(
-        "dimensions", fmt::format("expected 1 … {}, got {}", model.dimensions, shape.dimensions));
+        "dimensions", fmt::format("expected 1 to {}, got {}", model.dimensions, shape.dimensions));
   }
   return shape;
 }

@@ -60,7 +60,7 @@ TEST_CASE("dimensions that the model has not are a bad argument") {
   EncodeOptions options;
   options.dimensions = 9;
   CHECK(f.encode({"a"}, options).error ==
-        errors::bad_argument("dimensions", "expected 1 … 8, got 9"));
+        errors::bad_argument("dimensions", "expected 1 to 8, got 9"));
 }
 
 TEST_CASE("no texts give no vectors without the device, but the model must exist") {

@@ -41,7 +41,7 @@ TEST_CASE("dimensions out of 1 … N are a bad argument") {
   REQUIRE_FALSE(shape);
   CHECK(shape.error() ==
         errors::bad_argument("dimensions",
-                             "expected 1 … 4, got " + std::to_string(*options.dimensions)));
+                             "expected 1 to 4, got " + std::to_string(*options.dimensions)));
 }
 
 TEST_CASE("every option that changes the vector changes the key") {
