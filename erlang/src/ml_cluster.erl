@@ -52,6 +52,8 @@
 -type reason() :: term().
 
 -define(STATUS_TIMEOUT, 2000).
+%% A day.
+-define(LONGEST_MS, 86400000).
 
 %% @doc One vector per text, in the order of the texts.
 -spec encode([unicode:chardata()], model()) -> {ok, answer()} | {error, reason()}.
@@ -117,7 +119,7 @@ embed_checked(_, {error, _} = Error, _) ->
 checked_texts(Texts) ->
     Max = maps:get(texts, ml_cluster_config:get(limits, #{}), 100000),
     try length(Texts) of
-        Count when Count > Max -> {error, {too_large, <<"texts">>, Count, Max}};
+        Count when Count > Max -> {error, {too_large, texts, Count, Max}};
         _ -> ok
     catch
         error:badarg -> {error, {bad_argument, texts, <<"expected a list of texts">>}}
@@ -199,16 +201,23 @@ wishes() ->
     [{ok, Name} || Name <- [<<"priority">>, <<"timings">>, <<"fingerprint">>, <<"trace">>]].
 
 options(Opts) when is_map(Opts) ->
-    %% Of the names that we know, one spelling: the worker would see an option twice otherwise.
-    maps:from_list([{option_name(Key), Value} || {Key, Value} <- maps:to_list(Opts)]);
-options(Opts) when is_list(Opts) ->
-    try maps:from_list(proplists:unfold(Opts)) of
-        Map -> options(Map)
-    catch
-        error:_ -> throw({bad_argument, options, <<"expected a map or a property list">>})
-    end;
+    first_of_each(maps:to_list(Opts));
+options(Opts) when length(Opts) >= 0 ->
+    first_of_each([pair(Opt) || Opt <- Opts]);
 options(_) ->
-    throw({bad_argument, options, <<"expected a map or a property list">>}).
+    wrong_options().
+
+%% Of the names that we know, one spelling: the worker would see an option twice otherwise. As there,
+%% the first entry for a name counts.
+first_of_each(Pairs) ->
+    maps:from_list([{option_name(Key), Value} || {Key, Value} <- lists:reverse(Pairs)]).
+
+pair({Key, Value}) -> {Key, Value};
+pair(Key) when is_atom(Key) -> {Key, true};
+pair(_) -> wrong_options().
+
+-spec wrong_options() -> no_return().
+wrong_options() -> throw({bad_argument, opts, <<"expected a map or a property list">>}).
 
 option_name(Name) when is_binary(Name) ->
     try
@@ -223,7 +232,9 @@ timeout(Opts) ->
     Default = ml_cluster_config:get(default_timeout_ms),
     case maps:take(timeout_ms, Opts) of
         error -> {Default, Opts};
-        {Ms, Rest} when is_integer(Ms), Ms >= 0, Ms =< 86400000 -> {Ms, Rest};
+        {infinity, Rest} -> {?LONGEST_MS, Rest};
+        {None, Rest} when None =:= none; None =:= nil; None =:= undefined -> {Default, Rest};
+        {Ms, Rest} when is_integer(Ms), Ms >= 0, Ms =< ?LONGEST_MS -> {Ms, Rest};
         _ -> throw({bad_argument, timeout_ms, <<"expected milliseconds, from 0 to 86400000">>})
     end.
 

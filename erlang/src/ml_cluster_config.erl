@@ -245,7 +245,7 @@ is_loopback(_) -> false.
 options(Key, Defaults, Value) when is_map(Value) ->
     ok = no_unknown(maps:keys(Value), maps:keys(maps:remove(required, Defaults)), Key),
     maps:merge(Defaults, Value);
-options(Key, Defaults, Value) when is_list(Value) ->
+options(Key, Defaults, Value) when length(Value) >= 0 ->
     case lists:all(fun(Item) -> is_tuple(Item) andalso tuple_size(Item) =:= 2 end, Value) of
         true -> options(Key, Defaults, maps:from_list(Value));
         false -> bad(Key, <<"a map or a property list">>, Value)
@@ -266,7 +266,7 @@ one_of(Keys) ->
     Names = lists:join(", ", [io_lib:format("~tp", [Key]) || Key <- lists:sort(Keys)]),
     unicode:characters_to_binary(["a key out of ", Names]).
 
-list_of(Key, Read, Expected, Items) when is_list(Items) ->
+list_of(Key, Read, Expected, Items) when length(Items) >= 0 ->
     [
         case Read(Item) of
             {ok, Value} -> Value;

@@ -24,16 +24,32 @@
 %% @doc The joined answer of encode/3 and the nodes that took part, in the order of their pieces.
 -spec run([ml_cluster_split:piece(), ...], ml_cluster_call:job(), how()) ->
     {ok, map(), [node()]} | {error, term()}.
-run([Piece], Job, _) ->
+run([#{texts := Texts} = Piece], Job, _) ->
     case ml_cluster_call:run(job_of(Piece, Job)) of
-        {ok, #{embeddings := _} = Reply, Node} -> {ok, maps:merge(#{cached => 0}, Reply), [Node]};
-        {ok, Other, Node} -> {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
+        {ok, Reply, Node} -> alone(is_answer(Reply, length(Texts)), Reply, Node);
         {error, _} = Error -> Error
     end;
 run(Pieces, #{wishes := Wishes, watch := Watch} = Job, How) ->
     Wary = Job#{wishes := Wishes#{fingerprint => true}},
     Run = fun(Caller) -> gather(Pieces, Wary, How#{caller => Caller, rounds => ?ROUNDS}) end,
     unpacked(asked_for(maps:is_key(fingerprint, Wishes), in_process(Run, Watch))).
+
+alone(true, Reply, Node) -> {ok, maps:merge(#{cached => 0}, Reply), [Node]};
+alone(false, Reply, Node) -> bad_reply(Reply, Node).
+
+%% Any node may call itself a worker: what it says is looked at before users see it.
+is_answer(#{embeddings := Vectors} = Reply, Count) when length(Vectors) =:= Count ->
+    Cached = maps:get(cached, Reply, 0),
+    is_integer(Cached) andalso Cached >= 0 andalso lists:all(fun is_vector/1, Vectors);
+is_answer(_, _) ->
+    false.
+
+%% Text or bytes of one of the formats, or numbers.
+is_vector(Vector) when is_binary(Vector) -> true;
+is_vector([Number | _] = Vector) when is_number(Number), length(Vector) > 0 -> true;
+is_vector(_) -> false.
+
+bad_reply(Reply, Node) -> {error, {worker_failed, Node, {bad_reply, shape_of(Reply)}}}.
 
 asked_for(false, {ok, Reply, Nodes}) -> {ok, maps:without([model_id, numerics], Reply), Nodes};
 asked_for(_, Result) -> Result.
@@ -89,7 +105,8 @@ collect([], _, _, Running, Parts) when map_size(Running) =:= 0 ->
 collect([Piece | Rest], Job, #{window := Window} = Run, Running, Parts) when
     map_size(Running) < Window
 ->
-    {Pid, Ref} = ml_cluster_call:start(job_of(Piece, Job), fun packed/1),
+    Count = length(maps:get(texts, Piece)),
+    {Pid, Ref} = ml_cluster_call:start(job_of(Piece, Job), fun(Reply) -> packed(Count, Reply) end),
     collect(Rest, Job, Run, Running#{Ref => {Pid, Piece}}, Parts);
 collect(Waiting, Job, Run, Running, Parts) ->
     case next(Running, Job, Run) of
@@ -100,8 +117,12 @@ collect(Waiting, Job, Run, Running, Parts) ->
             Error
     end.
 
-packed(#{embeddings := Vectors} = Reply) -> Reply#{embeddings := ml_cluster_packed:pack(Vectors)};
-packed(Other) -> Other.
+%% In the call's own process, so that the pieces are looked at side by side.
+packed(Count, Reply) ->
+    case is_answer(Reply, Count) of
+        true -> maps:update_with(embeddings, fun ml_cluster_packed:pack/1, Reply);
+        false -> {wrong, Reply}
+    end.
 
 next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
     receive
@@ -116,21 +137,29 @@ next(Running, #{deadline := Deadline}, #{caller := Caller}) ->
         {error, deadline_exceeded}
     end.
 
-part(Ref, #{texts := Texts} = Piece, {ok, #{embeddings := Vectors} = Reply, Node}) ->
-    case ml_cluster_packed:count(Vectors) =:= length(Texts) of
-        true -> {ok, Ref, {Piece, Reply, Node}};
-        false -> {error, {worker_failed, Node, {bad_reply, shape_of(Reply)}}}
-    end;
-part(_, _, {ok, Other, Node}) ->
-    {error, {worker_failed, Node, {bad_reply, shape_of(Other)}}};
+part(_, _, {ok, {wrong, Reply}, Node}) ->
+    bad_reply(Reply, Node);
+part(Ref, Piece, {ok, Reply, Node}) ->
+    {ok, Ref, {Piece, Reply, Node}};
 part(_, Piece, {error, Reason}) ->
     {error, in_whole(Reason, Piece)}.
 
 %% The worker counts a text's place in its piece; the caller in the call.
 in_whole({too_long, Index, Tokens, Limit}, #{indices := Indices}) when is_integer(Index) ->
     {too_long, lists:nth(Index, Indices), Tokens, Limit};
+in_whole({bad_argument, Name, What}, #{indices := Indices}) when is_binary(What) ->
+    {bad_argument, Name, placed(What, Indices)};
 in_whole(Reason, _) ->
     Reason.
+
+placed(What, Indices) ->
+    case re:run(What, "^(.* at position )([0-9]{1,9})(.*)\\z", [{capture, all_but_first, binary}, dotall]) of
+        {match, [Before, Place, After]} ->
+            Index = lists:nth(binary_to_integer(Place), Indices),
+            <<Before/binary, (integer_to_binary(Index))/binary, After/binary>>;
+        nomatch ->
+            What
+    end.
 
 job_of(#{texts := Texts} = Piece, #{args := [_ | Args]} = Job) ->
     maps:merge(Job#{args := [Texts | Args]}, maps:with([prefer], Piece)).

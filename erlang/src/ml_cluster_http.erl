@@ -22,6 +22,8 @@
     body := binary(),
     trace => binary(),
     timeout_ms => non_neg_integer() | wrong,
+    %% Of the VM's monotonic clock in milliseconds, where the client has set one.
+    deadline => integer(),
     watch => ml_cluster_watch:watch() | none,
     _ => _
 }.
@@ -35,8 +37,14 @@
     | {read, bounds(), fun((binary(), ml_cluster_watch:watch() | none) -> response())}
     | {stream, fun((ml_cluster_http_adapter:conn()) -> ml_cluster_http_adapter:outcome())}.
 
-%% Bytes of the body, milliseconds to read it, milliseconds until it is answered.
--type bounds() :: #{limit := pos_integer(), timeout := pos_integer(), answer := pos_integer()}.
+%% Bytes of the body, milliseconds to read it, why it is refused after those, milliseconds until it is
+%% answered.
+-type bounds() :: #{
+    limit := pos_integer(),
+    timeout := non_neg_integer(),
+    late := slow_body | deadline_exceeded,
+    answer := pos_integer()
+}.
 
 -type handler() ::
     fun((request()) -> response())
@@ -106,8 +114,14 @@ sized(Handler, Dialect, #{headers := Headers} = Request) ->
                 handle(Handler, Dialect, Request#{body => Body, watch => Watch})
             end,
             Patience = ml_cluster_http_body:patience(Request),
-            {read, #{limit => Limit, timeout => Timeout, answer => Patience}, Handle}
+            {read, (within(Timeout, Request))#{limit => Limit, answer => Patience}, Handle}
     end.
+
+%% The client's own time runs while its body comes in.
+within(Timeout, #{timeout_ms := Milliseconds}) when is_integer(Milliseconds), Milliseconds < Timeout ->
+    #{timeout => Milliseconds, late => deadline_exceeded};
+within(Timeout, _) ->
+    #{timeout => Timeout, late => slow_body}.
 
 handle(Handler, Dialect, Request) ->
     decorated(guarded(fun() -> Handler(Request) end, Dialect), Request).
@@ -136,8 +150,12 @@ guarded(Handle, Dialect) ->
 refuse(Reason, Head) -> refused(Reason, named(Head)).
 
 refused(Reason, #{path := Path} = Request) ->
-    {Dialect, _} = maps:get(route(Path), table(), {ours, #{}}),
+    {Dialect, _} = maps:get(route(Path), table(), {dialect_under(Path), #{}}),
     decorated(ml_cluster_http_error:response(Dialect, Reason), Request).
+
+%% Clients of OpenAI's API read its errors on whatever they call there.
+dialect_under(<<"/v1/", _/binary>>) -> openai;
+dialect_under(_) -> ours.
 
 checked(#{path := Path} = Request) ->
     case maps:find(route(Path), table()) of

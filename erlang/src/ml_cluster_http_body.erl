@@ -54,8 +54,11 @@ model(_) -> <<"default">>.
 -spec options(ml_cluster_http:request()) -> map().
 options(#{timeout_ms := wrong}) ->
     throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds, at most 86400000">>}});
+options(#{deadline := Deadline} = Request) ->
+    Left = max(0, Deadline - now_ms()),
+    (maps:with([trace, watch], Request))#{timeout_ms => Left};
 options(Request) ->
-    maps:with([timeout_ms, trace, watch], Request).
+    maps:with([trace, watch], Request).
 
 %% @doc How long a request may take to answer, in milliseconds: what its call has, and a little for
 %% the answer to be made.
@@ -67,8 +70,13 @@ patience(#{}) -> ml_cluster_config:get(default_timeout_ms) + ?GRACE.
 %% @doc A request with the time that its client gives it, as options/1 and patience/1 take it. One that
 %% is wrong is refused when the request is handled, in the dialect of its route.
 -spec timed(ml_cluster_http:head()) -> ml_cluster_http:head().
-timed(#{headers := #{<<"x-timeout-ms">> := Value}} = Head) -> Head#{timeout_ms => milliseconds(Value)};
-timed(Head) -> Head.
+timed(#{headers := #{<<"x-timeout-ms">> := Value}} = Head) ->
+    case milliseconds(Value) of
+        wrong -> Head#{timeout_ms => wrong};
+        Milliseconds -> Head#{timeout_ms => Milliseconds, deadline => now_ms() + Milliseconds}
+    end;
+timed(Head) ->
+    Head.
 
 milliseconds(Value) when byte_size(Value) < 10 ->
     try binary_to_integer(Value) of
@@ -79,6 +87,8 @@ milliseconds(Value) when byte_size(Value) < 10 ->
     end;
 milliseconds(_) ->
     wrong.
+
+now_ms() -> erlang:monotonic_time(millisecond).
 
 %% @doc A JSON response.
 -spec json(100..599, ml_cluster_json:output()) -> ml_cluster_http:response().

@@ -37,11 +37,11 @@ body(openai, Status, Word, Message, Reason) ->
         }
     }.
 
-tei_type(_, <<"empty">>) -> <<"empty">>;
-tei_type(424, _) -> <<"backend">>;
-tei_type(429, _) -> <<"overloaded">>;
-tei_type(Status, _) when Status >= 500 -> <<"unhealthy">>;
-tei_type(_, _) -> <<"validation">>.
+tei_type(_, <<"empty">>) -> <<"Empty">>;
+tei_type(424, _) -> <<"Backend">>;
+tei_type(429, _) -> <<"Overloaded">>;
+tei_type(Status, _) when Status >= 500 -> <<"Unhealthy">>;
+tei_type(_, _) -> <<"Validation">>.
 
 openai_type(401) -> <<"authentication_error">>;
 openai_type(429) -> <<"rate_limit_error">>;

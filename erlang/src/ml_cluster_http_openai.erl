@@ -84,17 +84,23 @@ models(_) ->
 -spec model(ml_cluster_http:request()) -> ml_cluster_http:response().
 model(#{path := <<"/v1/models/", Encoded/binary>>}) ->
     Name = decoded(Encoded),
-    case lists:member(Name, all_names()) of
+    case lists:member(short(Name), all_names()) of
         true -> ml_cluster_http_body:json(200, described(Name));
         false -> throw({http, {unknown_model, Name}})
     end.
 
 %% A client may send the slash of ORG/NAME as it is, or encoded.
 decoded(Encoded) ->
-    case uri_string:percent_decode(Encoded) of
+    try uri_string:percent_decode(Encoded) of
         Name when is_binary(Name) -> Name;
         {error, _} -> Encoded
+    catch
+        throw:{error, _, _} -> Encoded
     end.
+
+%% A name without an organisation is one of this.
+short(<<"sentence-transformers/", Name/binary>>) -> Name;
+short(Name) -> Name.
 
 described(Name) -> #{id => Name, object => model, created => 0, owned_by => ml_worker}.
 

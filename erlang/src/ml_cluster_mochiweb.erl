@@ -29,8 +29,11 @@
 -define(SHORT, 2).
 %% How long what a client still sends is read after the answer that ends the connection: closing at
 %% once would take the answer back from it.
--define(LINGER_MS, 1000).
--define(LINGER_BYTES, 16777216).
+-define(LINGER_MS, 10000).
+-define(LINGER_BYTES, 268435456).
+%% A connection that is newer than that is not idle: its first request is on its way, and gets an answer
+%% from a front that stops, too.
+-define(NEW_MS, 1000).
 
 %% `armed': the socket will send its next bytes, or its end, as a message; or that it has sent so many
 %% that it waits.
@@ -40,7 +43,9 @@
     buffer = <<>> :: binary(),
     armed = false :: boolean(),
     %% Between two requests.
-    idle = false :: boolean()
+    idle = false :: boolean(),
+    %% Until when no bytes are no idleness.
+    new_until :: integer()
 }).
 
 %% The process that handles a request apart.
@@ -94,21 +99,17 @@ port() -> mochiweb_socket_server:get(?MODULE, port).
 -spec drain() -> non_neg_integer().
 drain() ->
     {links, Linked} = process_info(whereis(?MODULE), links),
-    _ = [Connection ! {?MODULE, drain} || Connection <- Linked, is_pid(Connection)],
+    Supervisor = whereis(ml_cluster_sup),
+    _ = [Connection ! {?MODULE, drain} || Connection <- Linked, is_pid(Connection), Connection =/= Supervisor],
     mochiweb_socket_server:get(?MODULE, active_sockets).
 
 %% @doc Serves one connection; called by mochiweb.
 -spec connection(gen_tcp:socket(), list()) -> no_return().
 connection(Socket, _) ->
-    %% Told to it while it still waited for a connection: who comes now gets an answer.
-    receive
-        {?MODULE, drain} -> ok
-    after 0 -> ok
-    end,
     #{write_timeout_ms := Timeout} = Limits = ml_cluster_config:get(limits),
     Options = [{buffer, ?READ}, {send_timeout, Timeout}, {send_timeout_close, true}],
     _ = inet:setopts(Socket, Options),
-    requests(#conn{socket = Socket, limits = Limits}).
+    requests(#conn{socket = Socket, limits = Limits, new_until = now_ms() + ?NEW_MS}).
 
 requests(#conn{limits = #{idle_timeout_ms := Idle, head_timeout_ms := Timeout}} = Conn) ->
     case Conn of
@@ -141,7 +142,10 @@ bytes(#conn{socket = Socket, armed = false} = Conn, Deadline) ->
 bytes(#conn{socket = Socket, buffer = Buffer, idle = Idle} = Conn, Deadline) ->
     receive
         {?MODULE, drain} when Idle ->
-            {error, closed, Conn};
+            case now_ms() < Conn#conn.new_until of
+                true -> bytes(Conn, Deadline);
+                false -> {error, closed, Conn}
+            end;
         {tcp, Socket, Bytes} ->
             {ok, Conn#conn{buffer = <<Buffer/binary, Bytes/binary>>}};
         {tcp_passive, Socket} ->
@@ -218,8 +222,12 @@ observe(#{path := Path}, #{status := Status}, Started) ->
     ml_cluster_http:observe(Path, Status, erlang:monotonic_time(microsecond) - Started).
 
 send_response(#{status := Status, headers := Headers, body := Body}, Head, Conn) ->
-    Length = {<<"content-length">>, integer_to_binary(iolist_size(Body))},
-    send([head_of(Status, [Length | kept(Head, Headers)]), body_for(Head, Body)], Conn).
+    Fields = sized(Status, Body, kept(Head, Headers)),
+    send([head_of(Status, Fields), body_for(Head, Body)], Conn).
+
+%% RFC 9110, 8.6: a response without content has no length either.
+sized(204, _, Headers) -> Headers;
+sized(_, Body, Headers) -> [{<<"content-length">>, integer_to_binary(iolist_size(Body))} | Headers].
 
 %% A client of HTTP/1.0 must be told that the connection stays open.
 kept(#{version := {1, 0}}, Headers) ->
@@ -259,15 +267,21 @@ linger(Conn, Left, Deadline) ->
 
 body(_, 0, _, Conn) ->
     {ok, <<>>, Conn};
-body(#{limit := Limit, timeout := Timeout}, Declared, Head, #conn{buffer = Buffer} = Conn) ->
+body(#{limit := Limit}, Length, _, Conn) when is_integer(Length), Length > Limit ->
+    {error, {too_large, <<"body">>, Length, Limit}, Conn};
+body(#{limit := Limit, timeout := Timeout, late := Late}, Declared, Head, Conn) ->
+    #conn{buffer = Buffer} = Conn,
     ok = continue(is_continued(Head) andalso Buffer =:= <<>>, Conn),
     Read = fun() ->
         pieces(ml_cluster_http1:body(Declared), Limit, now_ms() + Timeout, [], Conn)
     end,
     case is_large(Declared, Buffer) of
-        true -> with_large_reads(Read, Conn);
-        false -> Read()
+        true -> in_time(with_large_reads(Read, Conn), Late);
+        false -> in_time(Read(), Late)
     end.
+
+in_time({error, slow_body, Conn}, Late) -> {error, Late, Conn};
+in_time(Result, _) -> Result.
 
 is_large(chunked, _) -> true;
 is_large(Length, Buffer) -> Length - byte_size(Buffer) > ?READ.

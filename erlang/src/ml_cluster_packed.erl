@@ -4,29 +4,23 @@
 %% they are. Pure.
 -module(ml_cluster_packed).
 
--export([pack/1, count/1, unpack/1]).
+-export([pack/1, unpack/1]).
 -export_type([vectors/0]).
 
 %% `packed': the elements of the list in the external term format, one after the other.
--opaque vectors() :: {packed, Count :: pos_integer(), binary()} | {plain, term()}.
+-opaque vectors() :: {packed, Count :: pos_integer(), binary()} | {plain, [term()]}.
 
 %% Of the external term format: its version, a proper list with elements, the empty list.
 -define(VERSION, 131).
 -define(LIST, 108).
 -define(NIL, 106).
 
--spec pack(term()) -> vectors().
+-spec pack([term()]) -> vectors().
 pack([[_ | _] | _] = Vectors) when length(Vectors) > 0 ->
     <<?VERSION, ?LIST, Count:32, Elements/binary>> = term_to_binary(Vectors),
     {packed, Count, binary:part(Elements, 0, byte_size(Elements) - 1)};
 pack(Vectors) ->
     {plain, Vectors}.
-
-%% @doc How many there are; `none' where they are no list, as a worker should not have answered.
--spec count(vectors()) -> non_neg_integer() | none.
-count({packed, Count, _}) -> Count;
-count({plain, Vectors}) when length(Vectors) >= 0 -> length(Vectors);
-count({plain, _}) -> none.
 
 %% @doc The vectors of all parts. Made in one piece, and not part by part: a heap that grows by parts
 %% is copied again and again.

@@ -8,16 +8,34 @@
 -type format() :: text | openmetrics.
 
 %% @doc The format that an Accept header asks for. Prometheus names OpenMetrics where it takes it;
-%% what names neither, as a browser's header, is no scraper's.
+%% what names neither, as a browser's header, is no scraper's, and neither is what would rather have
+%% JSON, or as soon.
 -spec negotiate(binary()) -> {ok, format()} | none.
 negotiate(Accept) ->
-    case {names(Accept, <<"application/openmetrics-text">>), names(Accept, <<"text/plain">>)} of
-        {true, _} -> {ok, openmetrics};
-        {false, true} -> {ok, text};
-        {false, false} -> none
+    Ranges = [range(Range) || Range <- binary:split(Accept, <<",">>, [global])],
+    Quality = fun(Type) -> lists:max([0.0 | [Q || {Name, Q} <- Ranges, Name =:= Type]]) end,
+    OpenMetrics = Quality(<<"application/openmetrics-text">>),
+    Text = Quality(<<"text/plain">>),
+    case max(OpenMetrics, Text) > Quality(<<"application/json">>) of
+        true when OpenMetrics > 0.0 -> {ok, openmetrics};
+        true -> {ok, text};
+        false -> none
     end.
 
-names(Accept, Type) -> binary:match(Accept, Type) =/= nomatch.
+%% A media range and its weight (RFC 9110, 12.4.2).
+range(Range) ->
+    [Name | Parameters] = [string:trim(Part) || Part <- binary:split(Range, <<";">>, [global])],
+    {string:lowercase(Name), weight(Parameters)}.
+
+weight(Parameters) ->
+    case [Value || <<Q, "=", Value/binary>> <- Parameters, Q =:= $q orelse Q =:= $Q] of
+        [Value | _] -> quality(string:to_float(<<Value/binary, ".0">>));
+        [] -> 1.0
+    end.
+
+%% "0.5" or "1": what comes after the number is no part of it.
+quality({Weight, _}) when is_float(Weight), Weight >= 0.0, Weight =< 1.0 -> Weight;
+quality(_) -> 0.0.
 
 -spec content_type(format()) -> binary().
 content_type(text) -> <<"text/plain; version=0.0.4; charset=utf-8">>;

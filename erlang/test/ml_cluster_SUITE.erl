@@ -25,6 +25,9 @@ all() ->
         an_ill_worker_rests,
         a_text_that_all_fail_on_rests_nobody,
         the_callers_mistake_is_not_retried,
+        a_mistake_is_where_the_caller_sees_it,
+        what_is_no_answer_is_a_failure,
+        options_are_read_as_a_worker_reads_them,
         the_deadline_holds,
         a_caller_that_goes_cancels,
         a_worker_comes_back,
@@ -269,6 +272,60 @@ the_callers_mistake_is_not_retried(Config) ->
     ),
     ?assertMatch({error, {bad_argument, texts, _}}, ml_cluster:encode([<<"a">> | <<"b">>], default)),
     ?assertMatch({error, {bad_argument, texts, _}}, ml_cluster:encode(<<"a">>, default)).
+
+a_mistake_is_where_the_caller_sees_it(Config) ->
+    [Peer] = cluster(["w1"], [{limits, #{piece_texts => 2, texts => 5}}], Config),
+    behave(Peer, {raise_in, encode, {bad_argument, texts, <<"expected a text, got an atom at position 2">>}}),
+    ?assertMatch(
+        {error, {bad_argument, texts, <<"expected a text, got an atom at position ", Place/binary>>}} when
+            Place =:= <<"2">>; Place =:= <<"4">>,
+        ml_cluster:encode([<<"a">>, <<"b">>, <<"c">>, <<"d">>], default)
+    ),
+    ?assertEqual(
+        {error, {too_large, texts, 6, 5}}, ml_cluster:encode(lists:duplicate(6, <<"a">>), default)
+    ).
+
+what_is_no_answer_is_a_failure(Config) ->
+    [{_, Node} = Peer] = cluster(["w1"], [{limits, #{piece_texts => 2}}], Config),
+    [
+        begin
+            behave(Peer, {answer, Answer}),
+            ?assertMatch({error, {worker_failed, Node, {bad_reply, _}}}, ml_cluster:encode(Texts, default))
+        end
+     || Texts <- [[<<"a">>, <<"b">>], [<<"a">>, <<"b">>, <<"c">>, <<"d">>]],
+        Answer <- [
+            none,
+            #{cached => 0},
+            #{embeddings => none, cached => 0},
+            #{embeddings => [[0.1]], cached => 0},
+            #{embeddings => [[0.1], vector], cached => 0},
+            #{embeddings => [[0.1], [0.2 | 0.3]], cached => 0},
+            #{embeddings => [[0.1], [0.2]], cached => many}
+        ]
+    ].
+
+options_are_read_as_a_worker_reads_them(Config) ->
+    [{Peer, _}] = cluster(["w1"], [], Config),
+    Asked = fun(Opts) ->
+        {ok, _} = ml_cluster:call(tokenize, [[<<"a">>], default], Opts),
+        peer:call(Peer, ml_worker, asked, [])
+    end,
+    [
+        ?assertMatch(#{usage := first}, Asked(Opts))
+     || Opts <- [
+            [{usage, first}, {usage, second}],
+            [{<<"usage">>, first}, {usage, second}],
+            #{usage => first, <<"usage">> => second}
+        ]
+    ],
+    [
+        ?assertMatch(#{timeout_ms := Ms} when Ms > 20000, Asked(#{timeout_ms => Value}))
+     || Value <- [none, nil, undefined, infinity]
+    ],
+    [
+        ?assertMatch({error, {bad_argument, opts, _}}, ml_cluster:encode([<<"a">>], default, Wrong))
+     || Wrong <- [foo, [{usage, true} | x], [7]]
+    ].
 
 the_deadline_holds(Config) ->
     [Peer] = cluster(["w1"], [], Config),

@@ -48,6 +48,8 @@ wrong_test_() ->
             {worker, {worker, []}},
             {workers, {workers, ['nohost']}},
             {workers, {workers, "a@b"}},
+            {workers, {workers, ['a@b' | c]}},
+            {http, {http, [{port, 1} | x]}},
             {workers, {workers, ["a@b c"]}},
             {hosts, {hosts, [7]}},
             {prefixes, {prefixes, [""]}},

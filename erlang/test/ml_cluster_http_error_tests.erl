@@ -65,7 +65,7 @@ tei(Reason) ->
     {ok, #{<<"error">> := Text, <<"error_type">> := Type}} =
         ml_cluster_json:decode(iolist_to_binary(Body)),
     ?assert(is_binary(Text)),
-    Types = [<<"unhealthy">>, <<"backend">>, <<"overloaded">>, <<"validation">>, <<"tokenizer">>, <<"empty">>],
+    Types = [<<"Unhealthy">>, <<"Backend">>, <<"Overloaded">>, <<"Validation">>, <<"Tokenizer">>, <<"Empty">>],
     ?assert(lists:member(Type, Types)),
     Status.
 

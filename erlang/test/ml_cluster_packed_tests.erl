@@ -8,11 +8,6 @@ there_and_back_test_() ->
      || Parts <- [[], [[]], [?LISTS], [?LISTS, ?LISTS], [?LISTS, [], ?LISTS], [[<<1, 2>>], [<<3, 4>>]],
                   [[0.5, 0.25]], [[[]]], [[<<"a">> | ?LISTS], ?LISTS]]].
 
-count_test_() ->
-    [?_assertEqual(Count, ml_cluster_packed:count(ml_cluster_packed:pack(Vectors)))
-     || {Count, Vectors} <- [{2, ?LISTS}, {0, []}, {1, [<<"binary">>]}, {none, no_list},
-                             {none, [[1.0] | improper]}, {none, [<<"a">> | improper]}]].
-
 %% Fifty lists of 384 floats, as a worker sends them, against what the heap would hold.
 small_test() ->
     Vectors = [[N / (N + I) || I <- lists:seq(1, 384)] || N <- lists:seq(1, 50)],
