@@ -76,7 +76,7 @@ def wrk(url, count, seconds, folder):
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-    value, unit = re.search(r"50%\s+([\d.]+)(us|ms|s)", done.stdout).groups()
+    value, unit = re.search(r"^ +50% +([\d.]+)(us|ms|s)", done.stdout, re.M).groups()
     return rate, float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
 
 

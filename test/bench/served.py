@@ -166,7 +166,7 @@ def load(server, texts, clients, seconds):
 
 def figures(done):
     return (float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1)),
-            *(milliseconds(re.search(rf"{p}%\s+(\S+)", done).group(1)) for p in (50, 99)))
+            *(milliseconds(re.search(rf"^ +{p}% +(\S+)", done, re.M).group(1)) for p in (50, 99)))
 
 
 def resident(server):
