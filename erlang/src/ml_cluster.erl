@@ -175,12 +175,12 @@ new_job(Function, Args, Opts) ->
         {Format, Formatted} = format(Timed),
         {Watch, Rest} = watch(Formatted),
         #{worker_bytes := Budget} = ml_cluster_config:get(limits),
-        {Wishes, Hard} = lists:partition(fun({Key, _}) -> is_wish(Key) end, maps:to_list(Rest)),
+        Wishes = maps:filter(fun(Key, _) -> is_wish(Key) end, Rest),
         {ok, #{
             function => Function,
             args => Args,
-            opts => maps:from_list(Hard),
-            wishes => maps:merge(Format, maps:from_list(Wishes)),
+            opts => maps:without(maps:keys(Wishes), Rest),
+            wishes => maps:merge(Format, Wishes),
             deadline => erlang:monotonic_time(millisecond) + Timeout,
             retries => ml_cluster_config:get(retries),
             strategy => ml_cluster_config:get(strategy),
@@ -201,7 +201,10 @@ wishes() ->
     [{ok, Name} || Name <- [<<"priority">>, <<"timings">>, <<"fingerprint">>, <<"trace">>]].
 
 options(Opts) when is_map(Opts) ->
-    first_of_each(maps:to_list(Opts));
+    case lists:all(fun is_atom/1, maps:keys(Opts)) of
+        true -> Opts;
+        false -> first_of_each(maps:to_list(Opts))
+    end;
 options(Opts) when length(Opts) >= 0 ->
     first_of_each([pair(Opt) || Opt <- Opts]);
 options(_) ->

@@ -34,7 +34,8 @@ run(Pieces, #{wishes := Wishes, watch := Watch} = Job, How) ->
     Run = fun(Caller) -> gather(Pieces, Wary, How#{caller => Caller, rounds => ?ROUNDS}) end,
     unpacked(asked_for(maps:is_key(fingerprint, Wishes), in_process(Run, Watch))).
 
-alone(true, Reply, Node) -> {ok, maps:merge(#{cached => 0}, Reply), [Node]};
+alone(true, #{cached := _} = Reply, Node) -> {ok, Reply, [Node]};
+alone(true, Reply, Node) -> {ok, Reply#{cached => 0}, [Node]};
 alone(false, Reply, Node) -> bad_reply(Reply, Node).
 
 %% Any node may call itself a worker: what it says is looked at before users see it.

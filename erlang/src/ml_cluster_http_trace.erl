@@ -5,6 +5,9 @@
 
 -export([of_request/1]).
 
+%% Odd, so that no two numbers below 2^59 meet.
+-define(SPREAD, 16#5DEECE66D).
+
 %% @doc `id' for the response; `trace' for the worker's log, where the client said anything.
 -spec of_request(#{binary() => binary()}) -> #{id := binary(), trace => binary()}.
 of_request(Headers) ->
@@ -16,8 +19,22 @@ of_request(Headers) ->
         {Id, _} -> #{id => Id, trace => <<Id/binary, " ", Parent/binary>>}
     end.
 
-%% 15 digits: of what a machine word holds.
-new() -> integer_to_binary(16#100000000000000 + rand:uniform(16#700000000000000) - 1, 16).
+%% 15 hexadecimal digits. A generator of random numbers would be seeded in each connection's process
+%% and written back with each request; this is a number of the node's that is never given twice, spread
+%% from where chance began.
+new() ->
+    Number = (seed() + erlang:unique_integer([positive]) * ?SPREAD) band (1 bsl 59 - 1),
+    integer_to_binary(1 bsl 56 + Number, 16).
+
+seed() ->
+    case persistent_term:get(?MODULE, none) of
+        none ->
+            Seed = rand:uniform(1 bsl 58),
+            ok = persistent_term:put(?MODULE, Seed),
+            Seed;
+        Seed ->
+            Seed
+    end.
 
 sane(_, <<>>) ->
     none;
