@@ -146,17 +146,23 @@ part(_, Piece, {error, Reason}) ->
     {error, in_whole(Reason, Piece)}.
 
 %% The worker counts a text's place in its piece; the caller in the call.
-in_whole({too_long, Index, Tokens, Limit}, #{indices := Indices}) when is_integer(Index) ->
-    {too_long, lists:nth(Index, Indices), Tokens, Limit};
-in_whole({bad_argument, Name, What}, #{indices := Indices}) when is_binary(What) ->
-    {bad_argument, Name, placed(What, Indices)};
+in_whole({too_long, Index, Tokens, Limit}, #{indices := Indices}) ->
+    {too_long, in_call(Index, Indices), Tokens, Limit};
+in_whole({bad_argument, texts, What}, #{indices := Indices}) when is_binary(What) ->
+    {bad_argument, texts, placed(What, Indices)};
 in_whole(Reason, _) ->
     Reason.
+
+%% What is no place in the piece stays as it is.
+in_call(Index, Indices) when is_integer(Index), Index >= 1, Index =< length(Indices) ->
+    lists:nth(Index, Indices);
+in_call(Index, _) ->
+    Index.
 
 placed(What, Indices) ->
     case re:run(What, "^(.* at position )([0-9]{1,9})(.*)\\z", [{capture, all_but_first, binary}, dotall]) of
         {match, [Before, Place, After]} ->
-            Index = lists:nth(binary_to_integer(Place), Indices),
+            Index = in_call(binary_to_integer(Place), Indices),
             <<Before/binary, (integer_to_binary(Index))/binary, After/binary>>;
         nomatch ->
             What

@@ -281,6 +281,18 @@ a_mistake_is_where_the_caller_sees_it(Config) ->
             Place =:= <<"2">>; Place =:= <<"4">>,
         ml_cluster:encode([<<"a">>, <<"b">>, <<"c">>, <<"d">>], default)
     ),
+    %% Of something else, or of nothing that there is.
+    [
+        begin
+            behave(Peer, {raise_in, encode, Reason}),
+            ?assertEqual({error, Reason}, ml_cluster:encode([<<"a">>, <<"b">>, <<"c">>, <<"d">>], default))
+        end
+     || Reason <- [
+            {bad_argument, opts, <<"expected {Name, Value}, got a tuple at position 2">>},
+            {bad_argument, texts, <<"expected a text, got an atom at position 77">>},
+            {too_long, 77, 600, 512}
+        ]
+    ],
     ?assertEqual(
         {error, {too_large, texts, 6, 5}}, ml_cluster:encode(lists:duplicate(6, <<"a">>), default)
     ).
