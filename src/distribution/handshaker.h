@@ -38,6 +38,8 @@ class Handshaker : public std::enable_shared_from_this<Handshaker> {
   void start(std::chrono::milliseconds timeout);
   /// Gives up at once. Idempotent.
   void fail(std::string reason);
+  /// The name that the peer says to have; empty before it has.
+  std::string claimed_name() const { return machine_->claimed_name(); }
 
  private:
   void on_open(const std::string& failure);

@@ -18,11 +18,13 @@ constexpr std::chrono::milliseconds kCheckInterval = 1000ms;
 }  // namespace
 
 Joiner::Joiner(asio::io_context& io, JoinOptions options, const TransportFactory& transports,
-               std::function<bool()> is_connected, Connected connected)
+               std::function<bool()> is_connected, std::function<bool()> is_dialled,
+               Connected connected)
     : io_(io),
       options_(std::move(options)),
       transports_(transports),
       is_connected_(std::move(is_connected)),
+      is_dialled_(std::move(is_dialled)),
       connected_(std::move(connected)),
       resolver_(io),
       socket_(io),
@@ -51,6 +53,7 @@ void Joiner::check() {
   if (is_connected_()) {
     backoff_ = kFirstBackoff;
     last_failure_.clear();
+    gave_way_ = false;
     return check_after(kCheckInterval);
   }
   resolve();
@@ -145,9 +148,22 @@ void Joiner::dial(std::uint16_t port) {
                       });
 }
 
+/// A node that dials us and has heard "ok" takes our name for one that dials at the same moment.
+/// With the smaller name it drops its own connection for ours, even while that comes up, and its
+/// first calls are lost with it. So it goes first; once only, for anybody may claim its name.
+bool Joiner::gives_way() {
+  gave_way_ = !gave_way_ && is_dialled_();
+  return gave_way_;
+}
+
 void Joiner::shake_hands() {
   if (stopped_) return;
   deadline_.cancel();
+  if (is_connected_() || gives_way()) {
+    std::error_code ignored;
+    socket_.close(ignored);
+    return check_after(kFirstBackoff);
+  }
   handshaker_ = std::make_shared<Handshaker>(
       io_, transports_.dialled(std::move(socket_), host()),
       std::make_unique<Initiator>(options_.local, options_.peer_name, is_connected_),

@@ -25,10 +25,10 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
  public:
   using Connected = std::function<void(Established)>;
 
-  /// `is_connected`: there is a connection to that node, whoever dialled.
-  /// `transports` outlives it.
+  /// `is_connected`: there is a connection to that node, whoever dialled. `is_dialled`: somebody
+  /// who says to be that node shakes hands with us. `transports` outlives it.
   Joiner(asio::io_context& io, JoinOptions options, const TransportFactory& transports,
-         std::function<bool()> is_connected, Connected connected);
+         std::function<bool()> is_connected, std::function<bool()> is_dialled, Connected connected);
 
   void start();
   void stop();
@@ -49,6 +49,7 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   void read_port();
   void on_port_bytes(std::size_t count);
   void dial(std::uint16_t port);
+  bool gives_way();
   void shake_hands();
   void on_connected(Established established);
   void failed(const std::string& why);
@@ -57,6 +58,7 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   JoinOptions options_;
   const TransportFactory& transports_;
   std::function<bool()> is_connected_;
+  std::function<bool()> is_dialled_;
   Connected connected_;
   asio::ip::tcp::resolver resolver_;
   asio::ip::tcp::socket socket_;
@@ -70,6 +72,7 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   std::size_t received_ = 0;
   std::chrono::milliseconds backoff_;
   std::string last_failure_;
+  bool gave_way_ = false;
   bool stopped_ = false;
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
@@ -62,6 +63,7 @@ class Node::Impl {
   static void wait_for_signal(const std::shared_ptr<asio::signal_set>& set, SignalAction action);
 
   KnownAs known_as(const std::string& peer_name) const;
+  bool is_dialled_by(const std::string& peer_name) const;
   bool full() const;
   void log_refusal();
   void on_accepted(asio::ip::tcp::socket socket);
@@ -188,6 +190,7 @@ void Node::Impl::start_joiners() {
         JoinOptions{peer, local_, options_.epmd_port, options_.join_port,
                     options_.handshake_timeout},
         *transports_, [this, peer] { return connections_.contains(peer); },
+        [this, peer] { return is_dialled_by(peer); },
         [this](Established established) { on_established(std::move(established)); }));
     joiners_.back()->start();
   }
@@ -232,6 +235,12 @@ KnownAs Node::Impl::known_as(const std::string& peer_name) const {
     if (joiner->peer_name() == peer_name && joiner->dialling()) return KnownAs::being_dialled;
   }
   return KnownAs::unknown;
+}
+
+bool Node::Impl::is_dialled_by(const std::string& peer_name) const {
+  return std::any_of(handshakes_.begin(), handshakes_.end(), [&](const auto& handshake) {
+    return handshake.second->claimed_name() == peer_name;
+  });
 }
 
 bool Node::Impl::full() const { return connections_.size() >= options_.max_connections; }

@@ -18,7 +18,7 @@ all() ->
             timeouts_against_a_stopped_worker, signals_to_a_busy_port, a_worker_killed_in_mid_call,
             pids_of_an_earlier_life, missing_flags, the_digest_of_mandatory_flags,
             a_front_that_does_not_shake_hands, both_dial_and_ours_goes_on, both_dial_and_theirs_goes_on,
-            both_dial_and_ours_is_up
+            both_dial_and_ours_is_up, ours_comes_first
         ].
 
 init_per_suite(Config) ->
@@ -241,6 +241,26 @@ both_dial_and_ours_is_up(_) ->
         ?assertEqual({error, closed}, dist_wire:receive_packet(Dialling, ?PATIENCE)),
         timer:sleep(500)
     end).
+
+%% The worker hears that we dial before it dials: it gives way, once.
+ours_comes_first(_) ->
+    Name = e2e:unique("zz_front"),
+    Front = Name ++ "@127.0.0.1",
+    {ok, Listening} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
+    {ok, Port} = inet:port(Listening),
+    Worker = e2e:start_worker(a_worker, ["--join", Front]),
+    Ours = dist_wire:connect(e2e:node_of(Worker)),
+    ok = dist_wire:send_name(Ours, Front),
+    ?assertEqual({ok, <<"sok">>}, dist_wire:receive_packet(Ours, ?PATIENCE)),
+    Epmd = dist_wire:publish(Name, Port),
+    ?assertEqual({error, closed}, dist_wire:receive_packet(accepted(Listening), ?PATIENCE)),
+    Theirs = accepted(Listening),
+    ?assertMatch({ok, <<"N", _/binary>>}, dist_wire:receive_packet(Theirs, ?PATIENCE)),
+    ok = gen_tcp:close(Theirs),
+    ok = dist_wire:prove(Ours, cookie()),
+    answers(Ours),
+    [gen_tcp:close(Socket) || Socket <- [Listening, Epmd, Ours]],
+    ok = e2e:stop(Worker).
 
 %% Both dial; ours is up, and stays so whatever becomes of theirs.
 ours_and_theirs(Settle) ->
