@@ -309,7 +309,8 @@ fat_messages(Config) ->
     ct:log("200 MB of messages made it grow by ~b kB", [Growth]),
     ?assert(Growth < 100000),
     Refused = [Ms || {_, error, {overloaded, Ms}, _} <- Answers],
-    ?assert(length(Refused) > 150 andalso length(Refused) < 200),
+    %% How many depends on how fast the others are answered.
+    ?assertMatch(Count when Count > 20 andalso Count < 200, length(Refused)),
     dist_wire:close(Socket),
     ok = e2e:stop(Worker).
 
