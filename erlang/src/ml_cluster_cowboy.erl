@@ -88,18 +88,15 @@ fields(Headers) -> maps:from_list([{Name, iolist_to_binary(V)} || {Name, V} <- H
 
 body(_, #{has_body := false}) ->
     {ok, <<>>};
-body(#{limit := Limit, timeout := Timeout, late := Late}, Req) ->
+body(#{limit := Limit, timeout := Timeout}, Req) ->
     case req(body_length, [Req]) of
         Length when is_integer(Length), Length > Limit ->
             {error, {too_large, <<"body">>, Length, Limit}};
         _ ->
             Stream = new_stream(Req),
             ok = continued(Stream),
-            in_time(pieces(Stream, Limit, Limit, now_ms() + Timeout, []), Late)
+            pieces(Stream, Limit, Limit, now_ms() + Timeout, [])
     end.
-
-in_time({error, slow_body}, Late) -> {error, Late};
-in_time(Result, _) -> Result.
 
 pieces(_, Left, Limit, _, _) when Left < 0 ->
     {error, {too_large, <<"body">>, {at_least, Limit + 1}, Limit}};

@@ -21,9 +21,8 @@
     id := binary(),
     body := binary(),
     trace => binary(),
-    timeout_ms => non_neg_integer() | wrong,
     %% Of the VM's monotonic clock in milliseconds, where the client has set one.
-    deadline => integer(),
+    deadline => integer() | wrong,
     watch => ml_cluster_watch:watch() | none,
     _ => _
 }.
@@ -37,14 +36,8 @@
     | {read, bounds(), fun((binary(), ml_cluster_watch:watch() | none) -> response())}
     | {stream, fun((ml_cluster_http_adapter:conn()) -> ml_cluster_http_adapter:outcome())}.
 
-%% Bytes of the body, milliseconds to read it, why it is refused after those, milliseconds until it is
-%% answered.
--type bounds() :: #{
-    limit := pos_integer(),
-    timeout := non_neg_integer(),
-    late := slow_body | deadline_exceeded,
-    answer := pos_integer()
-}.
+%% Bytes of the body, milliseconds to read it, milliseconds until it is answered.
+-type bounds() :: #{limit := pos_integer(), timeout := non_neg_integer(), answer := pos_integer()}.
 
 -type handler() ::
     fun((request()) -> response())
@@ -105,7 +98,7 @@ accepted({stream, Handler}, Dialect, Request) -> {stream, streaming(Handler, Dia
 accepted(Handler, Dialect, Request) -> sized(Handler, Dialect, Request).
 
 sized(Handler, Dialect, #{headers := Headers} = Request) ->
-    #{body_bytes := Limit, body_timeout_ms := Timeout} = ml_cluster_config:get(limits),
+    #{body_bytes := Limit} = ml_cluster_config:get(limits),
     case Headers of
         #{<<"content-length">> := Length} when byte_size(Length) > 9 ->
             {respond, refused({too_large, <<"body">>, {at_least, 1000000000}, Limit}, Request)};
@@ -114,14 +107,18 @@ sized(Handler, Dialect, #{headers := Headers} = Request) ->
                 handle(Handler, Dialect, Request#{body => Body, watch => Watch})
             end,
             Patience = ml_cluster_http_body:patience(Request),
-            {read, (within(Timeout, Request))#{limit => Limit, answer => Patience}, Handle}
+            {Timeout, _} = body_time(Request),
+            {read, #{limit => Limit, timeout => Timeout, answer => Patience}, Handle}
     end.
 
-%% The client's own time runs while its body comes in.
-within(Timeout, #{timeout_ms := Milliseconds}) when is_integer(Milliseconds), Milliseconds < Timeout ->
-    #{timeout => Milliseconds, late => deadline_exceeded};
-within(Timeout, _) ->
-    #{timeout => Timeout, late => slow_body}.
+%% How long the body may take, and why it is refused after that: the client's own time runs while its
+%% body comes in.
+body_time(Request) ->
+    #{body_timeout_ms := Longest} = ml_cluster_config:get(limits),
+    case ml_cluster_http_body:time_left(Request) of
+        Left when Left < Longest -> {Left, deadline_exceeded};
+        _ -> {Longest, slow_body}
+    end.
 
 handle(Handler, Dialect, Request) ->
     decorated(guarded(fun() -> Handler(Request) end, Dialect), Request).
@@ -147,7 +144,11 @@ guarded(Handle, Dialect) ->
 
 %% @doc The response that refuses a request, in the dialect of its path.
 -spec refuse(term(), head()) -> response().
-refuse(Reason, Head) -> refused(Reason, named(Head)).
+refuse(slow_body, Head) ->
+    {_, Reason} = body_time(ml_cluster_http_body:timed(Head)),
+    refused(Reason, named(Head));
+refuse(Reason, Head) ->
+    refused(Reason, named(Head)).
 
 refused(Reason, #{path := Path} = Request) ->
     {Dialect, _} = maps:get(route(Path), table(), {dialect_under(Path), #{}}),

@@ -9,13 +9,13 @@
 %%   <dl>
 %%   <dt>`{respond, Response}'</dt><dd>sends the response; the body was not read, so the connection
 %%     ends unless it has none;</dd>
-%%   <dt>`{read, #{limit, timeout, late, answer}, Handle}'</dt><dd>reads the whole body, at most
-%%     `limit' bytes and within `timeout' milliseconds in all, then sends `Handle(Body, Watch)'. Handle never
+%%   <dt>`{read, #{limit, timeout, answer}, Handle}'</dt><dd>reads the whole body, at most `limit'
+%%     bytes and within `timeout' milliseconds in all, then sends `Handle(Body, Watch)'. Handle never
 %%     raises. With `none' for Watch, killing the process that runs it cancels the work down to the
 %%     worker, which is what to do when the client hangs up. With a {@link ml_cluster_watch:watch()}
 %%     the process is not to be killed; the adapter answers `deadline_exceeded' in its place when it
 %%     takes longer than `answer' milliseconds, or leaves that to a long deadline. What went wrong
-%%     with the body (`{too_large, <<"body">>, Got, Limit}', `late', `{malformed, What}') becomes
+%%     with the body (`{too_large, <<"body">>, Got, Limit}', `slow_body', `{malformed, What}') becomes
 %%     a response by {@link ml_cluster_http:refuse/2};</dd>
 %%   <dt>`{stream, Run}'</dt><dd>calls `Run({Adapter, State})' in the process that gets the body's
 %%     messages; the callbacks below take over;</dd>

@@ -2,7 +2,7 @@
 %% thrown as `{http, Reason}' for {@link ml_cluster_http_error}.
 -module(ml_cluster_http_body).
 
--export([object/1, object/3, strings/2, model/1, options/1, patience/1, timed/1, json/2]).
+-export([object/1, object/3, strings/2, model/1, options/1, patience/1, time_left/1, timed/1, json/2]).
 
 %% A day: what ml_cluster takes.
 -define(MAX_TIMEOUT, 86400000).
@@ -52,28 +52,33 @@ model(_) -> <<"default">>.
 %% @doc Options of a call that come with every request: the time it has, and what the client calls
 %% it, for the worker's log; and how its end is noticed.
 -spec options(ml_cluster_http:request()) -> map().
-options(#{timeout_ms := wrong}) ->
+options(#{deadline := wrong}) ->
     throw({http, {malformed, <<"X-Timeout-Ms: expected milliseconds, at most 86400000">>}});
-options(#{deadline := Deadline} = Request) ->
-    Left = max(0, Deadline - now_ms()),
-    (maps:with([trace, watch], Request))#{timeout_ms => Left};
+options(#{deadline := _} = Request) ->
+    (maps:with([trace, watch], Request))#{timeout_ms => time_left(Request)};
 options(Request) ->
     maps:with([trace, watch], Request).
 
 %% @doc How long a request may take to answer, in milliseconds: what its call has, and a little for
 %% the answer to be made.
 -spec patience(ml_cluster_http:head()) -> pos_integer().
-patience(#{timeout_ms := wrong}) -> ?GRACE;
-patience(#{timeout_ms := Milliseconds}) -> Milliseconds + ?GRACE;
+patience(#{deadline := wrong}) -> ?GRACE;
+patience(#{deadline := _} = Head) -> time_left(Head) + ?GRACE;
 patience(#{}) -> ml_cluster_config:get(default_timeout_ms) + ?GRACE.
 
-%% @doc A request with the time that its client gives it, as options/1 and patience/1 take it. One that
-%% is wrong is refused when the request is handled, in the dialect of its route.
+%% @doc What is left of the milliseconds that the client gives its request; `infinity' where it has not
+%% said, or something else than milliseconds.
+-spec time_left(ml_cluster_http:head()) -> non_neg_integer() | infinity.
+time_left(#{deadline := Deadline}) when is_integer(Deadline) -> max(0, Deadline - now_ms());
+time_left(#{}) -> infinity.
+
+%% @doc A request with the deadline that its client gives it, as the functions above take it. One that is
+%% wrong is refused when the request is handled, in the dialect of its route.
 -spec timed(ml_cluster_http:head()) -> ml_cluster_http:head().
 timed(#{headers := #{<<"x-timeout-ms">> := Value}} = Head) ->
     case milliseconds(Value) of
-        wrong -> Head#{timeout_ms => wrong};
-        Milliseconds -> Head#{timeout_ms => Milliseconds, deadline => now_ms() + Milliseconds}
+        wrong -> Head#{deadline => wrong};
+        Milliseconds -> Head#{deadline => now_ms() + Milliseconds}
     end;
 timed(Head) ->
     Head.

@@ -269,19 +269,15 @@ body(_, 0, _, Conn) ->
     {ok, <<>>, Conn};
 body(#{limit := Limit}, Length, _, Conn) when is_integer(Length), Length > Limit ->
     {error, {too_large, <<"body">>, Length, Limit}, Conn};
-body(#{limit := Limit, timeout := Timeout, late := Late}, Declared, Head, Conn) ->
-    #conn{buffer = Buffer} = Conn,
+body(#{limit := Limit, timeout := Timeout}, Declared, Head, #conn{buffer = Buffer} = Conn) ->
     ok = continue(is_continued(Head) andalso Buffer =:= <<>>, Conn),
     Read = fun() ->
         pieces(ml_cluster_http1:body(Declared), Limit, now_ms() + Timeout, [], Conn)
     end,
     case is_large(Declared, Buffer) of
-        true -> in_time(with_large_reads(Read, Conn), Late);
-        false -> in_time(Read(), Late)
+        true -> with_large_reads(Read, Conn);
+        false -> Read()
     end.
-
-in_time({error, slow_body, Conn}, Late) -> {error, Late, Conn};
-in_time(Result, _) -> Result.
 
 is_large(chunked, _) -> true;
 is_large(Length, Buffer) -> Length - byte_size(Buffer) > ?READ.
