@@ -7,7 +7,7 @@
     node :: node(),
     role = remote :: remote | local,
     gauges :: ml_cluster_gauges:gauges(),
-    opts = #{} :: #{binary() | atom() => []}
+    opts = #{} :: #{binary() => []}
 }).
 
 %% The local worker is apart: it is asked only when no remote one is left. `by_node' has the remote

@@ -188,9 +188,11 @@ wishes(#{function := Function, wishes := Wishes}, Left) when
 wishes(_, _) ->
     #{}.
 
-%% The binary: an atom may be younger than what is known of the worker.
 is_named(Key, Named) ->
-    is_map_key(Key, Named) orelse (is_atom(Key) andalso is_map_key(atom_to_binary(Key), Named)).
+    case ml_cluster_info:option_key(Key) of
+        {ok, Name} -> is_map_key(Name, Named);
+        error -> false
+    end.
 
 with_options(Args, Opts) when map_size(Opts) =:= 0 -> Args;
 with_options(Args, Opts) -> Args ++ [Opts].

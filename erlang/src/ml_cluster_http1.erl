@@ -83,14 +83,10 @@ parsed(Head, Rest) ->
 
 %% Method or target, and what comes after the blank behind it.
 word(Text) ->
-    case visible_length(Text, 0) of
-        0 ->
-            throw(wrong_line());
-        Length ->
-            case Text of
-                <<Word:Length/binary, $\s, Rest/binary>> -> {Word, Rest};
-                _ -> throw(wrong_line())
-            end
+    Length = visible_length(Text, 0),
+    case Text of
+        <<Word:Length/binary, $\s, Rest/binary>> when Length > 0 -> {Word, Rest};
+        _ -> throw(wrong_line())
     end.
 
 wrong_line() -> {malformed, <<"the request line: expected METHOD TARGET HTTP/1.1">>}.

@@ -13,20 +13,12 @@ check(#{api := Other}) -> {error, {api, ?API, Other}};
 check(#{}) -> {error, {api, ?API, none}};
 check(_) -> {error, not_a_worker}.
 
-%% @doc The option names that the worker takes, as a set of binaries, and of the atoms of these names
-%% that there are.
--spec opts(map()) -> #{binary() | atom() => []}.
+%% @doc The option names that the worker takes, as a set of binaries.
+-spec opts(map()) -> #{binary() => []}.
 opts(#{opts := Opts}) when is_list(Opts) ->
-    maps:from_list([{Key, []} || Opt <- Opts, {ok, Name} <- [option_key(Opt)], Key <- spellings(Name)]);
+    maps:from_list([{Key, []} || Opt <- Opts, {ok, Key} <- [option_key(Opt)]]);
 opts(_) ->
     #{}.
-
-spellings(Name) ->
-    try
-        [Name, binary_to_existing_atom(Name)]
-    catch
-        error:_ -> [Name]
-    end.
 
 %% @doc Does the worker say that it has this function?
 -spec names_function(atom(), map()) -> boolean().

@@ -12,7 +12,7 @@
 -define(TURNS, 1).
 -define(EVENT_FAILURE, 2).
 -define(IN_FLIGHT, 3).
--define(COUNTERS, 6).
+-define(COUNTERS, [total, distributed, local_fallback, errors, texts, cached]).
 -record(metrics, {
     counters :: counters:counters_ref(),
     atomics :: atomics:atomics_ref()
@@ -28,7 +28,7 @@ init() ->
 
 new() ->
     #metrics{
-        counters = counters:new(?COUNTERS, [write_concurrency]),
+        counters = counters:new(length(?COUNTERS), [write_concurrency]),
         atomics = atomics:new(3, [])
     }.
 
@@ -39,10 +39,10 @@ count(Counter) -> count(Counter, 1).
 
 -spec count(counter(), non_neg_integer()) -> ok.
 count(Counter, By) ->
-    counters:add((metrics())#metrics.counters, index(Counter), By).
+    counters:add((metrics())#metrics.counters, index(Counter, ?COUNTERS), By).
 
 -spec get(counter()) -> non_neg_integer().
-get(Counter) -> counters:get((metrics())#metrics.counters, index(Counter)).
+get(Counter) -> counters:get((metrics())#metrics.counters, index(Counter, ?COUNTERS)).
 
 %% @doc The next turn of the round robin.
 -spec ticket() -> non_neg_integer().
@@ -84,9 +84,5 @@ attempts(Node) ->
      || Outcome <- ?OUTCOMES
     ]).
 
-index(total) -> 1;
-index(distributed) -> 2;
-index(local_fallback) -> 3;
-index(errors) -> 4;
-index(texts) -> 5;
-index(cached) -> 6.
+index(Name, [Name | _]) -> 1;
+index(Name, [_ | Rest]) -> 1 + index(Name, Rest).
