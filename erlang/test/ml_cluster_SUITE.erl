@@ -309,6 +309,8 @@ what_is_no_answer_is_a_failure(Config) ->
             none,
             #{cached => 0},
             #{embeddings => none, cached => 0},
+            #{embeddings => [[0.1], [0.2] | improper], cached => 0},
+            #{embeddings => [<<"a">>, <<"b">> | improper], cached => 0},
             #{embeddings => [[0.1]], cached => 0},
             #{embeddings => [[0.1], vector], cached => 0},
             #{embeddings => [[0.1], [0.2 | 0.3]], cached => 0},
