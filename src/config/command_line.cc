@@ -1,7 +1,9 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
+#include <utility>
 
 #include "config/json_config.h"
 #include "config/node_name.h"
@@ -232,12 +234,18 @@ void read_port_range(const std::string& text, Config& config) {
     refuse("--port-range: expected A-B with A not above B, got \"" + text + "\"");
 }
 
+/// What stands before and after the first `separator`: both something, or nothing is given.
+std::optional<std::pair<std::string, std::string>> halves(const std::string& text, char separator) {
+  const auto at = text.find(separator);
+  if (at == 0 || at == std::string::npos || at + 1 == text.size()) return std::nullopt;
+  return std::pair(text.substr(0, at), text.substr(at + 1));
+}
+
 void read_aliases(const std::vector<std::string>& pairs, Config& config) {
   for (const auto& pair : pairs) {
-    const auto equals = pair.find('=');
-    if (equals == 0 || equals == std::string::npos || equals + 1 == pair.size())
-      refuse("--alias: expected ALIAS=NAME, got \"" + pair + "\"");
-    config.aliases[pair.substr(0, equals)] = pair.substr(equals + 1);
+    const auto alias = halves(pair, '=');
+    if (!alias) refuse("--alias: expected ALIAS=NAME, got \"" + pair + "\"");
+    config.aliases[alias->first] = alias->second;
   }
 }
 
@@ -266,9 +274,7 @@ log::Level read_level(const std::string& name) {
 
 void check_joined(const Config& config) {
   for (const auto& node : config.join) {
-    const auto at = node.find('@');
-    if (at == 0 || at == std::string::npos || at + 1 == node.size())
-      refuse("--join: expected NAME@HOST, got \"" + node + "\"");
+    if (!halves(node, '@')) refuse("--join: expected NAME@HOST, got \"" + node + "\"");
   }
 }
 

@@ -244,10 +244,8 @@ both_dial_and_ours_is_up(_) ->
 
 %% The worker hears that we dial before it dials: it gives way, once.
 ours_comes_first(_) ->
-    Name = e2e:unique("zz_front"),
+    {Name, Listening, Port} = listening("zz_front"),
     Front = Name ++ "@127.0.0.1",
-    {ok, Listening} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
-    {ok, Port} = inet:port(Listening),
     Worker = e2e:start_worker(a_worker, ["--join", Front]),
     Ours = dist_wire:connect(e2e:node_of(Worker)),
     ok = dist_wire:send_name(Ours, Front),
@@ -299,10 +297,13 @@ answers(Socket) ->
 
 %% A name in epmd that is ours, what listens there, and the connection that keeps it.
 published(Word) ->
-    Name = e2e:unique(Word),
+    {Name, Listening, Port} = listening(Word),
+    {Name ++ "@127.0.0.1", Listening, dist_wire:publish(Name, Port)}.
+
+listening(Word) ->
     {ok, Listening} = gen_tcp:listen(0, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
     {ok, Port} = inet:port(Listening),
-    {Name ++ "@127.0.0.1", Listening, dist_wire:publish(Name, Port)}.
+    {e2e:unique(Word), Listening, Port}.
 
 accepted(Listening) ->
     {ok, Socket} = gen_tcp:accept(Listening, ?PATIENCE),
