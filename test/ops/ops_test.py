@@ -187,6 +187,23 @@ class Front(unittest.TestCase):
         unit.write_text(text.replace("/opt/ml_cluster", str(RELEASE)))
         self.assertEqual(verified(unit), [])
 
+    def test_a_wrong_configuration_is_not_started_again_and_again(self):
+        unit = (ROOT / "release" / "ml_front.service").read_text()
+        # systemd looks at the status of the main process alone.
+        [(kind, command)] = re.findall(r"^(Exec\w+)=(.*)$", unit, re.MULTILINE)
+        self.assertEqual(kind, "ExecStart")
+        final = re.search(r"^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE).group(1).split()
+        command = command.replace("/opt/ml_cluster", str(RELEASE)).replace("/etc/ml_cluster", str(self.folder))
+        self.arguments(f"unit_{os.getpid()}@127.0.0.1")
+        for name, text in {"a wrong value": "[{ml_cluster, [{strategy, fastest}]}].",
+                           "no dot": "[{ml_cluster, [{strategy, round_robin}]}]",
+                           "no list": "{ml_cluster, []}."}.items():
+            with self.subTest(name):
+                (self.folder / "sys.config").write_text(text)
+                done = run(*command.split(), cwd=self.folder, env=os.environ | {"HOME": str(self.folder)})
+                self.assertIn(str(done.returncode), final, done.stdout)
+                self.assertFalse((self.folder / "erl_crash.dump").exists())
+
     def test_sigterm_drains_it(self):
         with Cluster(workers=1) as cluster:
             front = self.started(cluster)
