@@ -3,6 +3,7 @@ services and images. Nothing is written outside of a folder of the test's own an
 """
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import re
@@ -65,6 +66,29 @@ class Worker(unittest.TestCase):
         [program] = re.findall(r"^ExecStart=(\S+)", unit.read_text(), re.MULTILINE)
         self.assertEqual(program, str(self.prefix / "bin" / "ml_worker"))
         self.assertEqual(verified(unit), [])
+
+    def test_the_service_keeps_golden_vectors(self):
+        unit = (self.prefix / "lib" / "systemd" / "system" / "ml_worker.service").read_text()
+        # All else is read-only; systemd makes the folder, the user's own, and names it to the program.
+        self.assertIn("ProtectSystem=strict", unit.splitlines())
+        self.assertIn("StateDirectory=ml_worker", unit.splitlines())
+        with tempfile.TemporaryDirectory() as state:
+            self.assertTrue(self.golden_vectors(state, STATE_DIRECTORY=state))
+
+    def test_the_image_keeps_golden_vectors(self):
+        image = (ROOT / "release" / "Dockerfile.worker").read_text()
+        self.assertRegex(image, r"useradd .*--home-dir /var/lib/ml_worker --create-home ml_worker")
+        options = json.loads(re.search(r"^ENTRYPOINT (.*)$", image, re.MULTILINE).group(1))
+        self.assertEqual(options[options.index("--state-dir") + 1], "/var/lib/ml_worker")
+        with tempfile.TemporaryDirectory() as state:
+            self.assertTrue(self.golden_vectors(state, "--state-dir", state))
+
+    def golden_vectors(self, state, *options, **variables):
+        """What a start leaves in the state folder, where no other one can be written."""
+        done = run(self.prefix / "bin" / "ml_worker", "--check", "--models-root", ROOT / "models", *options,
+                   env=os.environ | {"HOME": "/dev/null", "XDG_STATE_HOME": "/dev/null"} | variables)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return list(pathlib.Path(state, "golden").glob("*.golden"))
 
     def test_the_example_configuration_is_taken(self):
         example = self.prefix / "share" / "doc" / "ml_worker" / "examples" / "worker.json"
