@@ -17,7 +17,7 @@ start(_Type, _Args) ->
             Error
     end.
 
-said(#{http := #{ip := Ip, port := Port}}, {ok, _} = Started) ->
+said(#{http := #{adapter := Adapter, ip := Ip, port := Port}}, {ok, _} = Started) when Adapter =/= none ->
     ok = ml_cluster_log:write(notice, http_listens, #{ip => inet:ntoa(Ip), port => Port}),
     Started;
 said(_, Started) ->
@@ -56,10 +56,11 @@ with_keys(#{api_keys_file := File} = Config) ->
         {error, Reason} -> {error, {bad_config, api_keys_file, Reason, File}}
     end.
 
-with_http(#{http := #{adapter := Adapter, required := Required} = Http} = Config) ->
+%% `none': another server has the listener, as under Hornbeam.
+with_http(#{http := #{adapter := Adapter, required := Required}} = Config) when Adapter =/= none ->
     case {usable(Adapter), Required} of
         {ok, _} -> {ok, Config};
-        {{error, Reason}, true} -> {error, {bad_config, http, Reason, Http}};
+        {{error, Reason}, true} -> {error, {bad_config, {http, adapter}, Reason, Adapter}};
         {{error, Reason}, false} -> {ok, without_http(Reason, Config)}
     end;
 with_http(Config) ->
@@ -70,10 +71,17 @@ without_http(Reason, Config) ->
     Config#{http := false}.
 
 usable(Adapter) ->
-    case code:ensure_loaded(Adapter) of
-        {module, Adapter} -> with_json(Adapter:usable());
-        {error, _} -> {error, <<"an adapter that is on this node">>}
+    case is_listener(Adapter) of
+        true -> with_json(Adapter:usable());
+        false -> {error, <<"an adapter with a listener of its own, such as ml_cluster_mochiweb, or none">>}
     end.
+
+is_listener(Module) ->
+    code:ensure_loaded(Module) =:= {module, Module} andalso
+        lists:all(
+            fun({Name, Arity}) -> erlang:function_exported(Module, Name, Arity) end,
+            ml_cluster_http_adapter:behaviour_info(optional_callbacks)
+        ).
 
 with_json(ok) ->
     case ml_cluster_json:available() of

@@ -8,21 +8,34 @@
 %% `any': no file was configured.
 -type keys() :: any | [binary()].
 
-%% @doc Reads a file of keys, one a line; blank lines and lines that begin with # are skipped.
+%% @doc Reads a file of keys, one a line; blank lines and lines that begin with # are skipped. What no
+%% client could send in a header is no key: a file in UTF-16, a key with an umlaut. Of an error's
+%% reason no byte comes from the file.
 -spec read(undefined | file:name_all()) -> {ok, keys()} | {error, binary()}.
 read(undefined) ->
     {ok, any};
 read(File) ->
     case file:read_file(File) of
-        {ok, Text} -> keys([string:trim(Line) || Line <- binary:split(Text, <<"\n">>, [global])]);
+        {ok, Text} -> keys([trimmed(Line) || Line <- lines(Text)]);
         {error, Posix} -> {error, iolist_to_binary(["a readable file: ", file:format_error(Posix)])}
     end.
 
+%% Some editors put a mark before UTF-8.
+lines(<<16#feff/utf8, Text/binary>>) -> lines(Text);
+lines(Text) -> binary:split(Text, <<"\n">>, [global]).
+
+%% By bytes: the string module raises for what is no UTF-8.
+trimmed(Line) -> re:replace(Line, "^[ \t\r]+|[ \t\r]+$", "", [global, {return, binary}]).
+
 keys(Lines) ->
-    case [digest(Key) || Key <- Lines, Key =/= <<>>, binary:first(Key) =/= $#] of
-        [] -> {error, <<"a file with at least one key">>};
-        Keys -> {ok, Keys}
+    Keys = [Line || Line <- Lines, Line =/= <<>>, binary:first(Line) =/= $#],
+    case {Keys, lists:all(fun is_printable/1, Keys)} of
+        {[], _} -> {error, <<"a file with at least one key">>};
+        {_, false} -> {error, <<"keys in printable ASCII, one a line">>};
+        {_, true} -> {ok, [digest(Key) || Key <- Keys]}
     end.
+
+is_printable(Key) -> re:run(Key, "^[ -~]+\\z", [{capture, none}]) =:= match.
 
 %% @doc Does an Authorization header bring one of the keys?
 -spec allows(keys(), binary() | undefined) -> boolean().

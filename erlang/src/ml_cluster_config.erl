@@ -176,7 +176,7 @@ largest(Key) ->
 
 http(#{ip := Ip, port := Port, adapter := Adapter, allow_anonymous := Anonymous, cors := Cors} = Http) ->
     is_boolean(Anonymous) orelse bad({http, allow_anonymous}, <<"true or false">>, Anonymous),
-    is_atom(Adapter) orelse bad({http, adapter}, <<"a module">>, Adapter),
+    is_atom(Adapter) orelse bad({http, adapter}, <<"a module, or none">>, Adapter),
     Http#{
         ip := address(Ip),
         port := integer_in({http, port}, 0, 65535, Port),

@@ -37,7 +37,8 @@ await(Deadline) ->
 running() -> ml_cluster_metrics:in_flight().
 
 %% A connection is open until its answer is sent, however slowly the client reads.
-connections(#{adapter := Adapter}) -> Adapter:drain();
-connections(false) -> 0.
+connections(false) -> 0;
+connections(#{adapter := none}) -> 0;
+connections(#{adapter := Adapter}) -> Adapter:drain().
 
 now_ms() -> erlang:monotonic_time(millisecond).

@@ -15,7 +15,7 @@ headers(#{headers := #{<<"origin">> := Origin}} = Request) ->
 headers(_) ->
     [].
 
-%% Under another server's listener the configuration may have no HTTP of ours.
+%% Under another server's listener the configuration may have no `http'; `adapter => none' is one.
 http() ->
     case ml_cluster_config:get(http, false) of
         false -> #{};

@@ -22,5 +22,5 @@ init(Config) ->
     {ok, {#{strategy => one_for_one, intensity => 5, period => 30}, [Core | http(Config)]}}.
 
 http(#{http := false}) -> [];
-http(#{http := #{adapter := Adapter} = Http, limits := Limits}) ->
-    [Adapter:child_spec(Http, Limits)].
+http(#{http := #{adapter := none}}) -> [];
+http(#{http := #{adapter := Adapter} = Http, limits := Limits}) -> [Adapter:child_spec(Http, Limits)].

@@ -54,7 +54,9 @@ all() ->
         attempts_are_counted_by_worker_and_outcome,
         the_consistent_strategy_keeps_a_texts_worker,
         the_application_stops_and_starts,
-        wrong_configuration_stops_the_start
+        wrong_configuration_stops_the_start,
+        an_adapter_is_a_module_that_listens,
+        origins_are_allowed_under_another_servers_listener
     ].
 
 suite() -> [{timetrap, {seconds, 60}}].
@@ -781,3 +783,24 @@ wrong_configuration_stops_the_start(_) ->
     {error, {ml_cluster, {{bad_config, Key, _, Got}, _}}} =
         ml_cluster_test_nodes:configure([{retries, many}]),
     ?assertEqual({retries, many}, {Key, Got}).
+
+%% One that serves in somebody else's listener, one that is no adapter, one that is not there.
+an_adapter_is_a_module_that_listens(_) ->
+    [
+        ?assertMatch(
+            {error, {ml_cluster, {{bad_config, {http, adapter}, <<_/binary>>, Adapter}, _}}},
+            ml_cluster_test_nodes:configure([{http, #{adapter => Adapter}}])
+        )
+     || Adapter <- [ml_cluster_cowboy, lists, no_such_module]
+    ].
+
+origins_are_allowed_under_another_servers_listener(_) ->
+    Origin = <<"https://a.example">>,
+    {ok, _} = ml_cluster_test_nodes:configure([{http, #{adapter => none, cors => [Origin]}}]),
+    ?assertMatch([{ml_cluster_core_sup, _, _, _}], supervisor:which_children(ml_cluster_sup)),
+    Allowed = fun(From) ->
+        Head = #{method => <<"OPTIONS">>, path => <<"/infer">>, headers => #{<<"origin">> => From}},
+        {respond, #{status := 204, headers := Headers}} = ml_cluster_http:admit(Head),
+        proplists:get_value(<<"access-control-allow-origin">>, Headers)
+    end,
+    ?assertEqual({Origin, undefined}, {Allowed(Origin), Allowed(<<"https://b.example">>)}).

@@ -187,7 +187,7 @@ class Front(unittest.TestCase):
             "strategy": "{strategy, fastest}", "retries": "{retries, -1}",
             "default_timeout_ms": "{default_timeout_ms, soon}", "suspect_after_ms": "{suspect_after_ms, 0}",
             "mix_numerics": "{mix_numerics, 1}", "events": "{events, 7}", "port": "{http, #{port => 70000}}",
-            "ip": '{http, #{ip => "0.0.0.0"}}', "api_keys_file": '{api_keys_file, "/nowhere"}',
+            "ip": '{http, #{ip => "0.0.0.0"}}', "adapter": "{http, #{adapter => ml_cluster_cowboy}}", "api_keys_file": '{api_keys_file, "/nowhere"}',
             "local_worker": "{local_worker, yes}", "body_bytes": "{limits, #{body_bytes => 0}}",
             "body_size": "{limits, #{body_size => 1}}", "worker": "{worker, []}",
         }.items():
@@ -195,6 +195,14 @@ class Front(unittest.TestCase):
                 done = self.check(self.configuration(terms))
                 self.assertEqual(done.returncode, 64, done.stdout)
                 self.assertRegex(done.stdout, rf"ml_cluster does not start: .*\b{key}\b")
+
+    def test_a_file_of_keys_that_is_wrong_is_named_and_not_shown(self):
+        keys = self.folder / "keys"
+        keys.write_text("secret\n", encoding="utf-16")
+        done = self.check(self.configuration(f'{{api_keys_file, "{keys}"}}'))
+        self.assertEqual(done.returncode, 64, done.stdout)
+        self.assertRegex(done.stdout, "api_keys_file: expected keys in printable ASCII")
+        self.assertNotIn("secret", done.stdout.replace("\0", ""))
 
     def test_a_start_refuses_it_too(self):
         name = f"front_{os.getpid()}@127.0.0.1"
