@@ -115,6 +115,17 @@ class Images(unittest.TestCase):
                 else:
                     self.assertTrue(set(arguments.split()) <= {"front", "ml_worker", "man"}, arguments)
 
+    def test_the_workers_image_builds_what_it_installs(self):
+        targets = re.search(r"scripts/build ((?:\w+ )+)", self.text("Dockerfile.worker")).group(1).split()
+        commands = run("ninja", "-C", ROOT / "build", "-t", "commands", *targets).stdout
+        built = {os.path.basename(word) for word in commands.split()}
+        with tempfile.TemporaryDirectory(prefix="ml_worker_install_") as prefix:
+            run("cmake", "--install", "build", "--prefix", prefix, "--component", "worker", cwd=ROOT)
+            installed = {path.name for path in pathlib.Path(prefix).rglob("*")}
+        products = {path.name for path in (ROOT / "build").iterdir() if path.is_file()} & installed
+        self.assertIn("ml_worker", products)
+        self.assertEqual(products - built, set())
+
     def test_the_workers_image_has_the_libraries_that_the_program_needs(self):
         installed = re.search(r"--no-install-recommends \\\n(.*?)\\\n", self.text("Dockerfile.worker"), re.DOTALL)
         needed = set()
