@@ -143,7 +143,7 @@ void add_model_options(CLI::App& app, Config& config, RawOptions& raw) {
       ->capture_default_str();
   app.add_option("--device-replicas", config.model.device_replicas,
                  "Forward passes at the same time on each GPU")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{64}))
+      ->check(CLI::Range(std::size_t{1}, std::size_t{16}))
       ->capture_default_str();
   app.add_option("--dtype", raw.dtype,
                  "auto (float32 on the CPU, float16 on a GPU), float32, bfloat16, float16 or int8 "

@@ -29,14 +29,14 @@ class CudaGraph : public DeviceGraph {
             std::mutex& registering)
       : registering_(registering) {
     const std::lock_guard lock(registering_);
-    graph_->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     try {
+      graph_->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
       queue();
+      graph_->capture_end();
     } catch (...) {
-      end_failed_capture();
+      abandon(pool);
       throw;
     }
-    graph_->capture_end();
   }
 
   ~CudaGraph() override {
@@ -50,12 +50,20 @@ class CudaGraph : public DeviceGraph {
   c10::cuda::MempoolId_t pool() { return graph_->pool(); }
 
  private:
-  /// The stream must leave its recording state; that what was recorded is broken is known.
-  void end_failed_capture() {
+  /// The stream and the allocator must leave their recording state; that what was recorded is
+  /// broken is known. A capture_end() that fails leaves the allocator in it.
+  void abandon(c10::cuda::MempoolId_t pool) {
     try {
       graph_->capture_end();
     } catch (const std::exception&) {
       static_cast<void>(cudaGetLastError());  // clears what is not sticky
+    }
+    try {
+      const c10::DeviceIndex device = c10::cuda::current_device();
+      allocator::endAllocateToPool(device, pool);
+      allocator::releasePool(device, pool);
+    } catch (const std::exception&) {
+      // It had left it, and the graph gives the pool back.
     }
     graph_.reset();
   }
@@ -68,6 +76,8 @@ class CudaDriver : public DeviceDriver {
  public:
   CudaDriver() {
     at::globalContext().lazyInitDevice(at::kCUDA);
+    // It would make a plan for every new shape of a batch, which takes longer than the batch.
+    at::globalContext().setSDPUseCuDNN(false);
     count_ = static_cast<unsigned char>(c10::cuda::device_count_ensure_non_zero());
   }
 
@@ -93,7 +103,11 @@ class CudaDriver : public DeviceDriver {
                                  torch_index(index));
   }
 
-  void release_unused() override { allocator::emptyCache(); }
+  /// The allocator does not do it while a graph is recorded.
+  void release_unused() override {
+    const std::lock_guard lock(registering_);
+    allocator::emptyCache();
+  }
 
   std::unique_ptr<DeviceGraph> capture(const std::function<void()>& queue,
                                        DeviceGraph* neighbour) override {

@@ -4,7 +4,6 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/StreamGuard.h>
-#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -21,11 +20,12 @@
 #include "model/pass.h"
 #include "model/pass_shape.h"
 #include "model/staging.h"
+#include "model/stream_lease.h"
 
 namespace ml_worker {
 namespace {
 
-constexpr std::size_t kGraphs = 64;
+constexpr std::size_t kGraphs = 128;
 
 DeviceFault fault_of(const c10::Error& error) {
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) {
@@ -35,10 +35,6 @@ DeviceFault fault_of(const c10::Error& error) {
   return classify_device_error(
       of_device == nullptr ? std::nullopt : std::optional<int>(of_device->get_error_code()),
       error.what_without_backtrace());
-}
-
-c10::Stream new_stream(c10::Device device) {
-  return c10::impl::getDeviceGuardImpl(device.type())->getNewStream(device);
 }
 
 /// Tensors of a pass inside `numbers`, as pass_numbers() lays them out.
@@ -68,7 +64,8 @@ class DeviceReplica : public Replica {
         pooling_(std::move(pooling)),
         device_(device),
         driver_(driver),
-        stream_(new_stream(device)),
+        lease_(device),
+        stream_(lease_.stream()),
         numbers_(at::kInt, device),
         lengths_(at::kInt, device),
         weights_(at::kFloat, device),
@@ -115,12 +112,22 @@ class DeviceReplica : public Replica {
     try {
       // What is queued still reads the buffers that the next pass writes.
       stream_.synchronize();
-      if (fault == DeviceFault::out_of_memory) driver_.release_unused();
     } catch (const c10::Error& after) {
       throw_device_fault(DeviceFault::lost,
                          libtorch::first_line(error) + "; then " + libtorch::first_line(after));
     }
+    if (fault == DeviceFault::out_of_memory) release_unused();
     throw_device_fault(fault, libtorch::first_line(error));
+  }
+
+  /// The next pass is a smaller one and may fit without.
+  void release_unused() {
+    try {
+      driver_.release_unused();
+    } catch (const c10::Error& error) {
+      log::warning("unused memory of a GPU could not be given back",
+                   {{"what", log::printable(libtorch::first_line(error), 512)}});
+    }
   }
 
   at::Tensor on_device(std::int64_t count, at::ScalarType type) const {
@@ -205,6 +212,7 @@ class DeviceReplica : public Replica {
   std::vector<PoolingMode> pooling_;
   c10::Device device_;
   DeviceDriver& driver_;
+  StreamLease lease_;
   c10::Stream stream_;
   Staging numbers_;
   Staging lengths_;

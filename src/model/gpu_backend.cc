@@ -89,8 +89,9 @@ Backend load_on_gpus(const BackendSource& source, const ModelOptions& options, c
     kernels.device = torch_device(index);
     transformers.push_back(
         std::make_shared<const Transformer>(source.config, source.weights, kernels));
-    // Weights come by another stream than those that will read them.
-    c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->synchronizeDevice(kernels.device.index());
+    // Weights come by another stream than those that will read them. Only that one is waited for:
+    // another model's replica may be recording, which a wait for the whole device would spoil.
+    c10::impl::getDeviceGuardImpl(c10::DeviceType::CUDA)->getStream(kernels.device).synchronize();
   }
   Backend backend;
   backend.batch_tokens = kBatchTokens;

@@ -9,13 +9,20 @@ namespace ml_worker {
 namespace {
 
 constexpr std::uint64_t kLargestGraph = 4096;
-constexpr std::uint64_t kShortest = 16;
+/// Rows of queries that FlashAttention takes at once: shorter texts take no less.
+constexpr std::uint64_t kShortest = 128;
 
 /// `values`, with zeros up to `size`.
 void append(const std::vector<std::int32_t>& values, std::int64_t size,
             std::vector<std::int32_t>& to) {
   to.insert(to.end(), values.begin(), values.end());
   to.insert(to.end(), static_cast<std::size_t>(size) - values.size(), 0);
+}
+
+/// The least that is not below `value`.
+std::uint64_t power_of_four(std::uint64_t value) {
+  const std::uint64_t power = std::bit_ceil(value);
+  return std::countr_zero(power) % 2 == 0 ? power : 2 * power;
 }
 
 std::vector<std::int32_t> filled_bounds(const Packing& packing, const PassShape& shape) {
@@ -41,7 +48,7 @@ std::optional<PassShape> graph_shape(const PassShape& exact) {
   const std::uint64_t longest =
       std::bit_ceil(std::max(static_cast<std::uint64_t>(exact.longest), kShortest));
   const std::uint64_t fillers = (bucket - tokens + longest - 1) / longest;
-  const std::uint64_t texts = std::bit_ceil(static_cast<std::uint64_t>(exact.texts) + fillers);
+  const std::uint64_t texts = power_of_four(static_cast<std::uint64_t>(exact.texts) + fillers);
   return PassShape{static_cast<std::int64_t>(bucket), static_cast<std::int64_t>(texts),
                    static_cast<std::int64_t>(longest)};
 }

@@ -25,8 +25,9 @@ struct PassShape {
 PassShape shape_of(const Packing& packing);
 
 /// The shape of the graph that takes such a batch: at most an eighth more tokens (below 128: up to
-/// 15 more), so that few graphs serve all batches. None for a batch so large that its kernels take
-/// longer than their launches.
+/// 15 more), of up to four times as many texts (empty ones cost next to nothing), so that few
+/// graphs serve all batches. None for a batch so large that its kernels take longer than their
+/// launches.
 std::optional<PassShape> graph_shape(const PassShape& exact);
 
 /// The tensors of a Pass of `shape`: ids, rows, places (`tokens` numbers each), bounds (`texts` +

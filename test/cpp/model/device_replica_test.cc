@@ -45,7 +45,10 @@ class CpuDriver : public DeviceDriver {
   DeviceAbout about(std::size_t /*index*/) const override { return {"CPU", 90, 1000}; }
   DeviceMemory memory(std::size_t /*index*/) const override { return {}; }
   void limit_memory(std::size_t /*index*/, std::size_t /*bytes*/) override {}
-  void release_unused() override { ++released; }
+  void release_unused() override {
+    ++released;
+    TORCH_CHECK(!holds_on, "captures_underway.empty() INTERNAL ASSERT FAILED");
+  }
   std::unique_ptr<DeviceGraph> capture(const std::function<void()>& queue,
                                        DeviceGraph* neighbour) override {
     if (fail) TORCH_CHECK(false, "operation not permitted when stream is capturing");
@@ -56,6 +59,7 @@ class CpuDriver : public DeviceDriver {
   }
 
   bool fail = false;
+  bool holds_on = false;  ///< to unused memory
   int captured = 0;
   int shared = 0;  ///< captured with a neighbour
   int released = 0;
@@ -252,6 +256,11 @@ TEST_CASE("errors of the device are told apart, and the next batch works") {
     trouble = [] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried"); };
     CHECK_THROWS_AS(pass(), OutOfDeviceMemory);
     CHECK(model.driver.released == 1);
+  }
+  SECTION("out of memory, and unused memory is not given back: the device is not lost") {
+    model.driver.holds_on = true;
+    trouble = [] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried"); };
+    CHECK_THROWS_AS(pass(), OutOfDeviceMemory);
   }
   SECTION("a poisoned context") {
     trouble = [] {

@@ -1,6 +1,9 @@
 #include "model/pass_shape.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <random>
 #include <set>
 
 using namespace ml_worker;
@@ -83,7 +86,28 @@ TEST_CASE("any batch fits the shape of its graph, and few shapes serve all") {
       shapes.insert(*of_graph);
     }
   }
-  CHECK(shapes.size() < 250);
+  CHECK(shapes.size() < 200);
+}
+
+TEST_CASE("batches of short texts of mixed lengths come to shapes that are remembered") {
+  std::minstd_rand random(1);
+  for (const std::int64_t texts : {8, 20, 60}) {
+    std::set<PassShape> shapes;
+    for (int batch = 0; batch < 2000; ++batch) {
+      PassShape exact;
+      exact.texts = texts;
+      for (std::int64_t i = 0; i < texts; ++i) {
+        const auto length = static_cast<std::int64_t>(
+            10.0 / std::pow(std::uniform_real_distribution(0.02, 1.0)(random), 0.8));
+        exact.tokens += length;
+        exact.longest = std::max(exact.longest, length);
+      }
+      if (const auto of_graph = graph_shape(exact)) shapes.insert(*of_graph);
+    }
+    INFO(texts << " texts");
+    CHECK(shapes.size() > 1);
+    CHECK(shapes.size() < 64);
+  }
 }
 
 TEST_CASE("the numbers of a pass, as it is: ids, rows, places, bounds") {
