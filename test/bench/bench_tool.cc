@@ -1,7 +1,7 @@
 // Our side of the benchmark: the service with a model, without the wire, asked like the other peers
 // (peer.py): one JSON object a line.
 //
-//   bench_tool MODEL DTYPE TEXTS.json [THREADS [BATCH_TOKENS [DEVICE]]]
+//   bench_tool MODEL DTYPE TEXTS.json [THREADS [BATCH_TOKENS [DEVICE [REPLICAS]]]]
 //
 // {"op": "batch" | "one" | "vectors" | "callers", "set": NAME, "count": N, …}
 #include <unistd.h>
@@ -147,6 +147,7 @@ int serve(const std::vector<std::string>& arguments) {
   model.dtype = dtype_of(arguments.at(1));
   if (arguments.size() > 3) model.compute_threads = std::stoi(arguments[3]);
   if (arguments.size() > 5) model.device = arguments[5];
+  if (arguments.size() > 6) model.device_replicas = std::stoul(arguments[6]);
   ServiceOptions options;
   options.cache_bytes = 0;
   // One on the two cores that the CPU's figures are from.
