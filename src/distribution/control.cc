@@ -21,7 +21,7 @@ std::optional<ControlMessage> parse_ignored(Reader&, const Operation& operation)
   return Ignored{operation.name};
 }
 
-/// A pid or a reference as it came: a few hundred bytes. What is kept of a message must be one, for
+/// A pid or a reference as it came: a few hundred bytes. What is kept or sent back must be one, for
 /// any other term may be as long as the message is, and the table of calls has room for many.
 bool read_as(TermType type, Reader& in, ByteView& bytes) {
   if (in.type() != type) return false;
@@ -33,6 +33,17 @@ bool read_pid(Reader& in, ByteView& pid) { return read_as(TermType::pid, in, pid
 
 bool read_reference(Reader& in, ByteView& reference) {
   return read_as(TermType::reference, in, reference);
+}
+
+/// What is monitored: a process, or a name of one.
+bool read_target(Reader& in, ByteView& target) {
+  return read_pid(in, target) || read_as(TermType::atom, in, target);
+}
+
+/// An integer of up to 64 bits without sign, as UNLINK_ID has it.
+bool read_id(Reader& in, ByteView& id) {
+  constexpr std::size_t kMostBytes = 3 + 8;  // of SMALL_BIG_EXT: tag, length, sign, digits
+  return read_as(TermType::integer, in, id) && id.size() <= kMostBytes;
 }
 
 std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation&) {
@@ -48,40 +59,40 @@ std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation&) {
 std::optional<ControlMessage> parse_monitor(Reader& in, const Operation&) {
   Monitor message;
   if (!read_pid(in, message.from)) return std::nullopt;
-  const ScannedTerm target = in.read_term();
-  message.target = target.bytes();
-  if (const auto name = Reader(target).read_atom()) message.target_name = *name;
+  Reader target = in;
+  if (!read_target(in, message.target)) return std::nullopt;
+  message.target_name = target.read_atom().value_or("");
   if (!read_reference(in, message.reference)) return std::nullopt;
   return message;
 }
 
 std::optional<ControlMessage> parse_demonitor(Reader& in, const Operation&) {
   Demonitor message;
-  message.from = in.read_raw();
-  in.read_raw();  // the target: the reference says it all
-  message.reference = in.read_raw();
+  ByteView target;  // the reference says it all
+  if (!read_pid(in, message.from) || !read_target(in, target) ||
+      !read_reference(in, message.reference)) {
+    return std::nullopt;
+  }
   return message;
 }
 
 std::optional<ControlMessage> parse_link(Reader& in, const Operation&) {
   Link message;
-  if (!read_pid(in, message.from)) return std::nullopt;
-  message.to = in.read_raw();
+  if (!read_pid(in, message.from) || !read_pid(in, message.to)) return std::nullopt;
   return message;
 }
 
 std::optional<ControlMessage> parse_unlink(Reader& in, const Operation& operation) {
   Unlink message;
-  if (operation.arity == 4) message.id = in.read_raw();
-  message.from = in.read_raw();
-  message.to = in.read_raw();
+  const bool has_id = operation.arity == 4;
+  if (has_id && !read_id(in, message.id.emplace())) return std::nullopt;
+  if (!read_pid(in, message.from) || !read_pid(in, message.to)) return std::nullopt;
   return message;
 }
 
-ExitSignal read_exit(Reader& in, const Operation& operation) {
+std::optional<ExitSignal> read_exit(Reader& in, const Operation& operation) {
   ExitSignal message{};
-  message.from = in.read_raw();
-  message.to = in.read_raw();
+  if (!read_pid(in, message.from) || !read_pid(in, message.to)) return std::nullopt;
   if (operation.token) in.read_raw();
   if (!operation.payload) message.reason = in.read_raw();
   return message;
@@ -92,8 +103,8 @@ std::optional<ControlMessage> parse_exit(Reader& in, const Operation& operation)
 }
 
 std::optional<ControlMessage> parse_exit2(Reader& in, const Operation& operation) {
-  ExitSignal message = read_exit(in, operation);
-  message.sent_by_exit2 = true;
+  auto message = read_exit(in, operation);
+  if (message) message->sent_by_exit2 = true;
   return message;
 }
 
@@ -227,7 +238,7 @@ Writer start_control(Bytes& out, std::size_t arity, std::int64_t code) {
   return writer;
 }
 
-/// The last element of the control tuple is `term`, which is small then, or the payload is.
+/// The last element of the control tuple is `term`, or the payload is.
 OutMessage finish(Bytes control, bool as_payload, TermParts term) {
   if (as_payload) return {std::move(control), std::move(term)};
   put_bytes(control, term.head);

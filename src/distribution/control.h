@@ -1,7 +1,8 @@
 // Control messages: what peers say to each other besides data ("Protocol between Connected Nodes").
 //
-// Functions of bytes only. Pids, references and reasons are views of the term as it came: they are
-// echoed, never interpreted. docs/PROTOCOL.md prints the table of operations.
+// Functions of bytes only. Pids, references, ids and reasons are views of the term as it came: they
+// are echoed. A pid is a pid and so on, a few hundred bytes; only a reason may be any term.
+// docs/PROTOCOL.md prints the table of operations.
 #pragma once
 
 #include <optional>

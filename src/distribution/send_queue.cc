@@ -18,17 +18,16 @@ constexpr std::size_t kSmallTurnBytes = SendQueue::kFragmentBytes;
 /// Small pieces below that share a buffer.
 constexpr std::size_t kSharedBytes = 4096;
 
-std::size_t payload_bytes(const OutMessage& message) {
-  return message.payload ? message.payload->head.size() + message.payload->tail.size() : 0;
+/// Only payloads are cut: a control term stands whole in the first fragment ("Distribution Header
+/// for fragmented messages"), so a message whose control term does not fit there goes whole.
+bool goes_in_fragments(const OutMessage& message) {
+  if (!message.payload || message.control.size() > SendQueue::kFragmentBytes) return false;
+  const TermParts& payload = *message.payload;
+  return message.control.size() + payload.head.size() + payload.tail.size() >
+         SendQueue::kFragmentBytes;
 }
 
 /// All but the payload's tail.
-Bytes head_of(const OutMessage& message) {
-  Bytes head = message.control;
-  if (message.payload) put_bytes(head, message.payload->head);
-  return head;
-}
-
 Bytes pass_through_head(const OutMessage& message) {
   Bytes head{'p', kVersion};
   put_bytes(head, message.control);
@@ -40,7 +39,8 @@ Bytes pass_through_head(const OutMessage& message) {
 
 Bytes whole_head(const OutMessage& message) {
   Bytes head{kVersion, 'D', 0};
-  put_bytes(head, head_of(message));
+  put_bytes(head, message.control);
+  if (message.payload) put_bytes(head, message.payload->head);
   return head;
 }
 
@@ -80,8 +80,9 @@ Bytes fragment_head(bool first, std::uint64_t sequence, std::uint64_t fragment,
 }  // namespace
 
 void SendQueue::push(OutMessage message) {
-  const std::size_t content = message.control.size() + payload_bytes(message);
-  if (fragments_ && content > kFragmentBytes) return push_large(std::move(message));
+  if (fragments_ && goes_in_fragments(message)) {
+    return push_large(std::move(message.control), std::move(*message.payload));
+  }
   Bytes tail = message.payload ? std::move(message.payload->tail) : Bytes{};
   push_small(
       with_length(fragments_ ? whole_head(message) : pass_through_head(message), tail.size()));
@@ -99,9 +100,10 @@ void SendQueue::push_small(Bytes bytes) {
   small_.push_back(std::move(bytes));
 }
 
-void SendQueue::push_large(OutMessage message) {
-  Large large{std::make_shared<const Bytes>(head_of(message)),
-              sent_once(std::move(message.payload->tail)),
+void SendQueue::push_large(Bytes control, TermParts payload) {
+  put_bytes(control, payload.head);
+  Large large{std::make_shared<const Bytes>(std::move(control)),
+              sent_once(std::move(payload.tail)),
               ++last_sequence_,
               0,
               0,

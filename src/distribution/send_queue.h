@@ -13,7 +13,8 @@ namespace ml_worker::distribution {
 
 /// Messages as frames. With fragments in force a message over 64 KiB goes in pieces of that size,
 /// in turn with the other large ones, and whatever is small goes between: a reply of 50 MB holds
-/// up a tick or a small reply by the few pieces that are with the transport already.
+/// up a tick or a small reply by the few pieces that are with the transport already. A message that
+/// is all control term, or nearly so, is never cut and counts as small.
 ///
 /// A small message overtakes large ones, never the other way round: the SPAWN_REPLY of a call is
 /// out before the first piece of its DOWN.
@@ -54,7 +55,7 @@ class SendQueue {
   };
 
   void push_small(Bytes bytes);
-  void push_large(OutMessage message);
+  void push_large(Bytes control, TermParts payload);
   void choose();
   std::size_t choose_small();
   std::size_t choose_fragment();

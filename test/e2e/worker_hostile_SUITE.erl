@@ -8,6 +8,8 @@
 
 -define(PATIENCE, 30000).
 -define(MEGABYTE, 1000000).
+-define(EXIT_PAYLOAD, 16#400000).
+-define(FRAGMENTS, 16#800000).
 -define(MAX_GROWTH, 200000).  % kB of resident memory, of a worker that has seen all of this
 
 suite() -> [{timetrap, {minutes, 5}}].
@@ -23,7 +25,8 @@ cases() ->
         a_flood_of_half_open_connections, too_many_handshakes, taken_names, bytes_that_drip,
         frame_cut_at_every_byte, handshake_cut_at_every_byte, reset_in_mid_frame, huge_lengths,
         garbage_after_the_handshake, unreadable_control, atom_cache_misuse, nesting_bomb,
-        unknown_operations, unreadable_payload, huge_terms, compressed_bomb, fat_messages,
+        unknown_operations, unreadable_payload, huge_terms, compressed_bomb, fat_controls,
+        a_fat_reason, fat_messages,
         fragments_never_finished, random_bytes, a_reader_that_never_reads,
         a_flood_of_processes, ten_thousand_calls_at_once, five_hundred_clients_at_once,
         descriptors_above_1024, a_stopped_peer
@@ -288,6 +291,72 @@ compressed_bomb(Config) ->
     ?assert(resident_kilobytes(worker(Config)) - Before < 90000),
     dist_wire:close(Socket).
 
+%% Each control message with 100 KB in each place: what is no id, pid or reference is not sent back.
+fat_controls(Config) ->
+    Fat = binary:copy(<<"x">>, 100000),
+    [begin
+        Socket = connected(Config, #{}, Flags),
+        Live = a_live_pid(Socket, Flags),
+        [ok = dist_wire:send(Socket, [frame(Flags, [Control]), frame(Flags, [Control, {payload}])])
+         || Right <- controls(Live), Place <- lists:seq(2, tuple_size(Right)),
+            Control <- [setelement(Place, Right, Fat)]],
+        ok = dist_wire:send(Socket, frame(Flags, [{6, self(), '', net_kernel},
+                                                  {'$gen_call', {self(), tag}, {is_auth, node()}}])),
+        ?assertMatch({message, _, {tag, yes}}, await_operation(Socket, 2)),
+        dist_wire:close(Socket)
+     end || Flags <- ways_of_fragments()].
+
+%% With what a call exits may be of any size: whoever watches it gets all of it.
+a_fat_reason(Config) ->
+    Fat = binary:copy(<<"x">>, 100000),
+    [begin
+        Socket = connected(Config, #{}, Flags),
+        Live = a_live_pid(Socket, Flags),
+        ok = dist_wire:send(Socket, [frame(Flags, [Control]) || Control <-
+            [{1, self(), Live}, {19, self(), Live, make_ref()}, {8, self(), Live, Fat}]]),
+        [?assertEqual(Fat, reason_of(dist_wire:next(Socket, ?PATIENCE)))
+         || not has_fragments(Flags) orelse not has_exit_payload(Flags), _ <- [spawned, linked, monitored]],
+        [?assertMatch({fragment, _, Left}, dist_wire:next(Socket, ?PATIENCE))
+         || has_fragments(Flags), has_exit_payload(Flags), Left <- [2, 2, 2, 1, 1, 1]],
+        dist_wire:close(Socket)
+     end || Flags <- ways_of_fragments()].
+
+ways_of_fragments() ->
+    All = dist_wire:flags_with_fragments(),
+    [All, All band bnot ?EXIT_PAYLOAD, All band bnot ?FRAGMENTS, All band bnot (?FRAGMENTS bor ?EXIT_PAYLOAD)].
+
+has_fragments(Flags) -> Flags band ?FRAGMENTS =/= 0.
+has_exit_payload(Flags) -> Flags band ?EXIT_PAYLOAD =/= 0.
+
+%% How such a peer writes frames.
+frame(Flags, Terms) ->
+    apply(dist_wire, case has_fragments(Flags) of true -> whole; false -> frame end, Terms).
+
+%% The pid of a call that takes its time.
+a_live_pid(Socket, Flags) ->
+    ok = dist_wire:send(Socket, frame(Flags, [dist_wire:spawn_control(make_ref()),
+                                              [make_ref(), ml_worker, encode, dist_core:long_work()]])),
+    {message, {31, _, _, 2, Pid}, _} = dist_wire:next(Socket, ?PATIENCE),
+    Pid.
+
+reason_of({message, {28, _, _, _}, Reason}) -> Reason;
+reason_of({message, {24, _, _}, Reason}) -> Reason;
+reason_of({message, {21, _, _, _, Reason}, none}) -> Reason;
+reason_of({message, {3, _, _, Reason}, none}) -> Reason.
+
+%% One of each operation, as it should be.
+controls(Pid) ->
+    [Self, Ref, Token, Mfa] = [self(), make_ref(), {0, 1, self(), 2, none}, {erpc, execute_call, 4}],
+    [
+        {1, Self, Pid}, {2, '', Pid}, {3, Self, Pid, why}, {4, Self, Pid}, {6, Self, '', rex}, {7, Self, Pid},
+        {8, Self, Pid, normal}, {12, '', Pid, Token}, {13, Self, Pid, Token, why}, {16, Self, '', rex, Token},
+        {18, Self, Pid, Token, normal}, {19, Self, Pid, Ref}, {20, Self, Pid, Ref}, {21, Self, Pid, Ref, why},
+        {22, Self, Pid}, {23, Self, Pid, Token}, {24, Self, Pid}, {25, Self, Pid, Token}, {26, Self, Pid},
+        {27, Self, Pid, Token}, {28, Self, Pid, Ref}, {29, Ref, Self, Self, Mfa, [monitor]},
+        {30, Ref, Self, Self, Mfa, [monitor], Token}, {31, Ref, Self, 0, Pid}, {32, Ref, Self, 0, Pid, Token},
+        {33, Self, Ref}, {34, Self, Ref, Token}, {35, 1, Self, Pid}, {36, 1, Self, Pid}
+    ].
+
 %% Calls in messages of a megabyte: what is held until the answer counts, not what is asked. Each takes
 %% longer than its message, however fast the machine is, so that few are answered while the others come;
 %% one forward pass at a time, whose memory is there before.
@@ -501,6 +570,7 @@ await_operation(Socket, Operation) ->
     case dist_wire:next(Socket, ?PATIENCE) of
         {message, Control, _} = Message when element(1, Control) =:= Operation -> Message;
         {message, _, _} -> await_operation(Socket, Operation);
+        {fragment, _, _} -> await_operation(Socket, Operation);
         Error -> Error
     end.
 

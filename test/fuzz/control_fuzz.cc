@@ -1,9 +1,14 @@
-// Messages of a connected peer, from the control term to the answer. Input: a byte whose lowest
-// bit says that terms have version bytes, then messages of a session, each with a length of 2
-// bytes.
+// Messages of a connected peer, from the control term to the frames of the answer. Input: a byte of
+// which bit 0 says that terms have version bytes, 1 that EXIT_PAYLOAD is not in force, 2 that the
+// first empty binary of a message stands for a large one and 3 that replies are large; then
+// messages of a session, each with a length of 2 bytes.
+#include <algorithm>
+#include <array>
 #include <deque>
 
 #include "distribution/control.h"
+#include "distribution/messages.h"
+#include "distribution/send_queue.h"
 #include "distribution/session.h"
 #include "fuzz.h"
 #include "ml_worker/log.h"
@@ -13,41 +18,108 @@ namespace {
 using namespace ml_worker::distribution;
 using ml_worker::fuzz::require;
 
+constexpr std::size_t kLargeBytes = 100000;  ///< does not fit into a fragment
+
+struct Ways {
+  bool versioned;
+  bool exit_payload;
+  bool large_binaries;
+  bool large_replies;
+};
+
+Bytes binary_of(std::size_t size) {
+  Bytes out;
+  ml_worker::terms::Writer(out).binary(std::string(size, 'x'));
+  return out;
+}
+
 /// Answers every second call, and keeps nobody waiting for the others.
 class Handler : public CallHandler {
  public:
+  explicit Handler(bool large_replies) : large_replies_(large_replies) {}
+
   CancelCall call(RemoteCall call, CallReplier reply) override {
     ByteView arguments = call.arguments.bytes();
     require(ml_worker::terms::scan_bare(arguments).has_value(), "arguments are a term");
     if (++calls_ % 2 == 0) {
       const ByteView echoed = call.arguments.bytes();
-      reply({RemoteReply::Kind::returned, {echoed.begin(), echoed.end()}, {}});
+      reply({RemoteReply::Kind::returned,
+             large_replies_ ? binary_of(kLargeBytes) : Bytes{echoed.begin(), echoed.end()},
+             {}});
     }
     return [] {};
   }
 
  private:
+  bool large_replies_;
   std::size_t calls_ = 0;
 };
 
-/// What we send must be terms, or the peer drops the connection.
+/// What we send must be terms, or the peer drops the connection; and it must come out of the frames
+/// as it went in.
 class Outbox final : public ml_worker::distribution::Outbox {
  public:
   void send(OutMessage message) override {
     ByteView control = message.control;
     require(ml_worker::terms::scan_bare(control).has_value() && control.empty(),
             "control is a term");
-    if (!message.payload) return;
-    Bytes payload = message.payload->head;
-    put_bytes(payload, message.payload->tail);
-    ByteView rest = payload;
-    require(ml_worker::terms::scan_bare(rest).has_value() && rest.empty(), "payload is a term");
+    Bytes sent = message.control;
+    if (message.payload) {
+      Bytes payload = message.payload->head;
+      put_bytes(payload, message.payload->tail);
+      ByteView rest = payload;
+      require(ml_worker::terms::scan_bare(rest).has_value() && rest.empty(), "payload is a term");
+      put_bytes(sent, payload);
+    }
+    queue_.push(std::move(message));
+    require(drained() == sent, "the frames are the message");
   }
-  std::size_t unsent_bytes() const override { return 0; }
+  std::size_t unsent_bytes() const override { return queue_.bytes(); }
+
+ private:
+  /// What a peer reads of all that waits, which is one message.
+  Bytes drained() {
+    Bytes read;
+    while (!queue_.empty()) {
+      std::size_t written = 0;
+      for (ByteView view : queue_.next()) {
+        written += view.size();
+        feed(view, read);
+      }
+      queue_.written(written);
+    }
+    return read;
+  }
+
+  void feed(ByteView bytes, Bytes& read) {
+    while (!bytes.empty()) {
+      if (splitter_.feed(bytes) != FrameSplitter::Event::frame) continue;
+      const auto event = reader_.feed(splitter_.take());
+      require(event != MessageReader::Event::malformed, "a frame has a header");
+      if (event != MessageReader::Event::message) continue;
+      const Message message = reader_.take();
+      put_bytes(read, ByteView(message.bytes).subspan(message.start));
+    }
+  }
+
+  SendQueue queue_{true};
+  FrameSplitter splitter_{4, std::size_t{1} << 30};
+  MessageReader reader_{{std::size_t{1} << 30, std::size_t{1} << 30, 1000}};
 };
 
-void run(ByteView input, bool versioned) {
-  Handler handler;
+/// The message with its first empty binary made a large one.
+Bytes enlarged(ByteView body) {
+  constexpr std::array<char, 5> kEmpty{'m', 0, 0, 0, 0};
+  const auto found = std::search(body.begin(), body.end(), kEmpty.begin(), kEmpty.end());
+  Bytes out(body.begin(), found);
+  if (found == body.end()) return out;
+  put_bytes(out, binary_of(kLargeBytes));
+  out.insert(out.end(), found + kEmpty.size(), body.end());
+  return out;
+}
+
+void run(ByteView input, const Ways& ways) {
+  Handler handler(ways.large_replies);
   Outbox outbox;
   std::deque<std::function<void()>> posted;
   NodeContext context{
@@ -56,15 +128,18 @@ void run(ByteView input, bool versioned) {
       handler,
       [&posted](std::function<void()> action) { posted.push_back(std::move(action)); },
       8,
-      65536,
-      65536,
-      65536};
-  const auto session = std::make_shared<Session>(Peer{"t@host", flags::kOurs, 1}, context, outbox);
+      std::size_t{1} << 20,
+      std::size_t{1} << 20,
+      std::size_t{1} << 20};
+  const auto in_force = ways.exit_payload ? flags::kOurs : flags::kOurs & ~flags::kExitPayload;
+  const auto session = std::make_shared<Session>(Peer{"t@host", in_force, 1}, context, outbox);
   while (input.size() >= 2) {
     const auto length = std::min<std::size_t>(WireReader(input).u16(), input.size() - 2);
     const ByteView body = input.subspan(2, length);
     input = input.subspan(2 + length);
-    Message message{{body.begin(), body.end()}, 0, versioned, length, Message::Missing::nothing};
+    Bytes bytes = ways.large_binaries ? enlarged(body) : Bytes{body.begin(), body.end()};
+    const std::size_t size = bytes.size();
+    Message message{std::move(bytes), 0, ways.versioned, size, Message::Missing::nothing};
     if (session->on_message(std::move(message)) == Session::Verdict::close) break;
     for (; !posted.empty(); posted.pop_front()) posted.front()();
     require(session->calls() <= 8, "the table of calls is bounded");
@@ -81,7 +156,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   ByteView input = ml_worker::fuzz::view(data, size);
-  const bool versioned = (ml_worker::fuzz::Dice(input).roll() & 1U) != 0;
-  run(input, versioned);
+  const unsigned ways = ml_worker::fuzz::Dice(input).roll();
+  run(input, {(ways & 1U) != 0, (ways & 2U) == 0, (ways & 4U) != 0, (ways & 8U) != 0});
   return 0;
 }

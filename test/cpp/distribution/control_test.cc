@@ -168,10 +168,58 @@ TEST_CASE("where a pid or a reference belongs, nothing else is taken: what is ke
            tuple({integer(29), kRef, other, kFrom, mfa, list({})}),
            tuple({integer(19), other, kTo, kRef}),
            tuple({integer(19), kFrom, kTo, other}),
+           tuple({integer(19), kFrom, kRef, kRef}),
+           tuple({integer(20), other, kTo, kRef}),
+           tuple({integer(20), kFrom, integer(1), kRef}),
+           tuple({integer(20), kFrom, kTo, other}),
            tuple({integer(1), other, kTo}),
+           tuple({integer(1), kFrom, other}),
+           tuple({integer(4), other, kTo}),
+           tuple({integer(4), kFrom, other}),
+           tuple({integer(35), integer(5), other, kTo}),
+           tuple({integer(35), integer(5), kFrom, other}),
            tuple({integer(6), other, atom(""), atom("rex")}),
        }) {
     CHECK(std::holds_alternative<Unknown>(Parsed(term).message));
+  }
+}
+
+TEST_CASE("exits are from a pid to a pid") {
+  for (const int code : {3, 8, 13, 18, 24, 25, 26, 27}) {
+    const auto exit = [code](const Bytes& from, const Bytes& to) {
+      const bool token = code == 13 || code == 18 || code == 25 || code == 27;
+      Bytes term;
+      terms::Writer out(term);
+      out.tuple(std::size_t{3} + (token ? 1 : 0) + (code < 24 ? 1 : 0));
+      out.integer(code);
+      out.raw(from);
+      out.raw(to);
+      if (token) out.raw(kToken);
+      if (code < 24) out.atom("why");
+      return term;
+    };
+    CHECK(std::holds_alternative<ExitSignal>(Parsed(exit(kFrom, kTo)).message));
+    CHECK(std::holds_alternative<Unknown>(Parsed(exit(atom("x"), kTo)).message));
+    CHECK(std::holds_alternative<Unknown>(Parsed(exit(kFrom, kRef)).message));
+  }
+}
+
+TEST_CASE("the id of an unlink is an integer of 64 bits") {
+  const auto unlink = [](const Bytes& id) { return Parsed(tuple({integer(35), id, kFrom, kTo})); };
+  const Bytes largest = bytes({110, 8, 0, 255, 255, 255, 255, 255, 255, 255, 255});
+  for (const Bytes& id : {integer(1), integer(300), integer(std::int64_t{1} << 40), largest}) {
+    const Parsed parsed = unlink(id);
+    const auto* message = std::get_if<Unlink>(&parsed.message);
+    REQUIRE(message);
+    REQUIRE(message->id);
+    CHECK(copy(*message->id) == id);
+  }
+  const Bytes longer = bytes({110, 9, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255});
+  const Bytes much_longer = bytes({111, 0, 1, 0, 0, 0}) + Bytes(65536, 'x');
+  Bytes binary;
+  terms::Writer(binary).binary(std::string(100000, 'x'));
+  for (const Bytes& id : {longer, much_longer, binary, atom("x"), kRef}) {
+    CHECK(std::holds_alternative<Unknown>(unlink(id).message));
   }
 }
 

@@ -129,6 +129,34 @@ TEST_CASE("what was written of a payload before its tail may be large too") {
   CHECK(messages(drain(queue)) == std::vector<Bytes>{content(large)});
 }
 
+TEST_CASE("what has no payload goes whole, however large its control term is") {
+  SendQueue queue(true);
+  const Bytes control(100000, 'c');
+  queue.push(message(control));
+  queue.push({control, TermParts{}});
+  const std::size_t bytes = queue.bytes();
+  const Bytes stream = drain(queue, 1000);
+  CHECK(stream.size() == bytes);
+  const Bytes whole = test::bytes({131, 'D', 0}) + control;
+  CHECK(frames(stream) == std::vector<Bytes>{whole, whole});
+}
+
+TEST_CASE("a control term stands whole in the first fragment, or its message goes whole") {
+  for (const int over : {-1, 0, 1, 50000}) {
+    SendQueue queue(true);
+    const OutMessage large = message(
+        Bytes(SendQueue::kFragmentBytes + static_cast<std::size_t>(over), 'c'), 100000, 'x');
+    queue.push(large);
+    const std::size_t bytes = queue.bytes();
+    const Bytes stream = drain(queue);
+    CHECK(stream.size() == bytes);
+    CHECK(messages(stream) == std::vector<Bytes>{content(large)});
+    const auto sent = frames(stream);
+    CHECK((sent.size() == 1) == (over > 0));
+    CHECK(sent.at(0).size() > large.control.size());
+  }
+}
+
 TEST_CASE("a small message overtakes a large one that is under way") {
   SendQueue queue(true);
   const OutMessage large = message(test::text("control"), std::size_t{50} << 20, 'x');

@@ -397,6 +397,22 @@ TEST_CASE("exit signals end a call, but for normal ones") {
   CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, atom("killed"))});
 }
 
+TEST_CASE("what is no id is not echoed") {
+  Fixture f;
+  Bytes large;
+  terms::Writer(large).binary(std::string(100000, 'x'));
+  for (const Bytes& control : {
+           tuple({integer(35), large, kCaller, f.our_pid(1)}),
+           tuple({integer(35), integer(5), large, f.our_pid(1)}),
+           tuple({integer(35), integer(5), kCaller, large}),
+           tuple({integer(1), kCaller, large}),
+           tuple({integer(19), kCaller, large, kResult}),
+       }) {
+    CHECK(f.receive(frame_body(control)) == Session::Verdict::keep);
+  }
+  CHECK(f.take().empty());
+}
+
 TEST_CASE("unknown and ignored messages cost nothing") {
   Fixture f;
   for (const Bytes& control :
