@@ -230,6 +230,19 @@ class Front(unittest.TestCase):
         unit.write_text(text.replace("/opt/ml_cluster", str(RELEASE)))
         self.assertEqual(verified(unit), [])
 
+    def test_the_page_installs_what_the_service_needs(self):
+        """Its user, and the cookie where it looks for one."""
+        unit = (ROOT / "release" / "ml_front.service").read_text()
+        user = re.search(r"^User=(.*)$", unit, re.MULTILINE).group(1)
+        home = re.search(r"^Environment=HOME=(.*)$", unit, re.MULTILINE).group(1)
+        page = (ROOT / "docs" / "OPERATIONS.md").read_text()
+        [block] = [text for text in re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+                   if "ml_front.service" in text]
+        made = re.search(r"^systemd-sysusers (\S+)$", block, re.MULTILINE).group(1)
+        self.assertRegex((ROOT / made).read_text(), rf"(?m)^u {user} .* {home}$")
+        self.assertIn(f"\ninstall -d -o {user} -g {user} {home}\n", block)
+        self.assertRegex(block, rf"\ninstall -m 0400 -o {user} -g {user} \S+ {home}/\.erlang\.cookie\n")
+
     def test_a_wrong_configuration_is_not_started_again_and_again(self):
         unit = (ROOT / "release" / "ml_front.service").read_text()
         # systemd looks at the status of the main process alone.
