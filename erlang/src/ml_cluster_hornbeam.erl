@@ -17,6 +17,9 @@
 
 -define(TIMEOUT_MS, 25000).
 -define(DEFAULT_PREFIX, <<"ml_cluster_">>).
+%% Of a reply as text; one of more than 64 KiB breaks the web node on erlang_python 2, which writes
+%% numbers longer than we do here.
+-define(PAGE_BYTES, 49152).
 
 %% @doc Every route of the front at its own path, the page at `/' included.
 -spec routes() -> [route()].
@@ -59,12 +62,12 @@ hornbeam(Function, Args) -> apply(hornbeam, Function, Args).
 %% Each takes the list of the arguments that Python gave.
 functions() ->
     [
-        {<<"encode">>, with_options(fun ml_cluster:encode/3)},
-        {<<"encode_parallel">>, with_options(fun ml_cluster:encode_parallel/3)},
+        {<<"encode">>, with_kind(with_options(fun ml_cluster:encode/3))},
+        {<<"encode_parallel">>, with_kind(with_options(fun ml_cluster:encode_parallel/3))},
         {<<"predict">>, with_options(fun ml_cluster:predict/3)},
         {<<"tokenize">>, fun(Args) -> call(tokenize, Args) end},
         {<<"similarity">>, fun(Args) -> call(similarity, Args) end},
-        {<<"status">>, fun([]) -> plain(ml_cluster:status()) end},
+        {<<"status">>, fun status/1},
         {<<"workers">>, fun([]) -> plain(ml_cluster:workers()) end},
         {<<"metrics">>, fun([]) -> plain(ml_cluster:metrics()) end}
     ].
@@ -75,6 +78,41 @@ with_options(Function) ->
         ([Input, Model]) -> result(Function(Input, Model, options(#{})));
         ([Input, Model, Opts]) -> result(Function(Input, Model, options(Opts)))
     end.
+
+%% Many texts take several calls, which know nothing of each other: where a fingerprint was asked for,
+%% `kind' says which answers may stand side by side.
+with_kind(Function) ->
+    fun(Args) ->
+        case Function(Args) of
+            #{model_id := _} = Answer -> Answer#{kind => kind(Answer)};
+            Answer -> Answer
+        end
+    end.
+
+kind(Answer) ->
+    {ModelId, Numerics} = ml_cluster_kinds:kind(Answer, ml_cluster_config:get(mix_numerics)),
+    iolist_to_binary(io_lib:format("~s ~s", [ModelId, Numerics])).
+
+%% The workers behind the first Skip of them, as many as a reply can carry, and how many are left.
+status([]) ->
+    status([0]);
+status([Skip]) when is_integer(Skip), Skip >= 0 ->
+    #{workers := Workers} = Status = plain(ml_cluster:status()),
+    {Carried, Omitted} = carried(lists:nthtail(min(Skip, length(Workers)), Workers)),
+    Status#{workers := Carried, omitted => Omitted}.
+
+carried([]) -> {[], 0};
+carried([First | Rest]) -> carried(Rest, ?PAGE_BYTES - size_as_text(First), [First]).
+
+carried([Worker | Rest] = Workers, Room, Carried) ->
+    case Room - size_as_text(Worker) of
+        Left when Left >= 0 -> carried(Rest, Left, [Worker | Carried]);
+        _ -> {lists:reverse(Carried), length(Workers)}
+    end;
+carried([], _, Carried) ->
+    {lists:reverse(Carried), 0}.
+
+size_as_text(Term) -> iolist_size(io_lib:format("~0p", [Term])).
 
 call(Function, Args) -> result(ml_cluster:call(Function, Args, options(#{}))).
 

@@ -5,7 +5,7 @@
 %% them. A worker that tells no fingerprint is of a kind of its own.
 -module(ml_cluster_kinds).
 
--export([plan/3, numerics/1]).
+-export([plan/3, kind/2, numerics/1]).
 -export_type([kind/0, part/0, plan/0]).
 
 -type kind() :: {ModelId :: term(), Numerics :: term()}.
@@ -44,6 +44,8 @@ by_size(Parts, Mix) ->
     ),
     [Kind || {_, Kind} <- lists:reverse(lists:sort([{N, K} || {K, N} <- maps:to_list(Counts)]))].
 
+%% @doc Which answers may stand side by side: those of one kind.
+-spec kind(Reply :: map(), Mix :: boolean()) -> kind().
 kind(Reply, true) -> {maps:get(model_id, Reply, none), any};
 kind(Reply, false) -> {maps:get(model_id, Reply, none), maps:get(numerics, Reply, none)}.
 

@@ -48,20 +48,21 @@ def web_node(cluster):
         env=cluster.variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-class App(unittest.TestCase):
+class UnderHornbeam(unittest.TestCase):
+    """The app in Python, the front in the web node, real workers."""
+
     @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster(workers=2).__enter__()
-        cls.addClassCleanup(cls.cluster.stop)
-        process = web_node(cls.cluster)
+    def start(cls, cluster, up):
+        process = web_node(cluster)
         cls.addClassCleanup(process.wait)
         cls.addClassCleanup(process.kill)
         cls.erlang = sys.modules["erlang"] = Erlang(process)
         sys.path.insert(0, str(ROOT / "erlang" / "priv" / "hornbeam"))
         import app
+        app.erlang = cls.erlang
         cls.app = staticmethod(app.app)
-        eventually(lambda: [w["state"] for w in cls.erlang.call("ml_cluster_workers")]
-                   == ["up", "up"], what="two workers")
+        eventually(lambda: cls.erlang.call("ml_cluster_metrics")["cluster"]["nodes"] == up,
+                   what=f"{up} workers")
 
     def ask(self, method, path, value=None):
         sent = []
@@ -76,6 +77,14 @@ class App(unittest.TestCase):
         scope = {"type": "http", "method": method, "path": path}
         asyncio.run(self.app(scope, receive, send))
         return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+class App(UnderHornbeam):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(workers=2).__enter__()
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.start(cls.cluster, up=2)
 
     def test_infer_is_the_fronts(self):
         texts = [f"text {i}: Übergröße" for i in range(40)]
@@ -120,6 +129,65 @@ class App(unittest.TestCase):
     def test_a_failure_is_an_exception_in_python(self):
         with self.assertRaisesRegex(RuntimeError, "bad_argument"):
             self.erlang.call("ml_cluster_encode", "no list")
+
+    def test_the_other_functions_answer_as_the_workers_do(self):
+        texts = [f"registered {i}" for i in range(4)]
+        expected = self.cluster.post("/infer", {"texts": texts})["embeddings"]
+        answer = self.erlang.call("ml_cluster_encode_parallel", texts, "default", {"format": "list"})
+        self.assertEqual((answer["embeddings"], sorted(answer["nodes"])),
+                         (expected, sorted(self.cluster.names)))
+        self.assertEqual(self.erlang.call("ml_cluster_predict", texts[0]), expected[0])
+        self.assertEqual(self.erlang.call("ml_cluster_predict", texts, None), expected)
+        self.assertEqual(self.erlang.call("ml_cluster_tokenize", ["hello world"], "default"),
+                         [[101, 7592, 2088, 102]])
+        cosines = self.erlang.call("ml_cluster_similarity", texts[0], texts, "default")
+        self.assertEqual((len(cosines), round(cosines[0], 6)), (4, 1))
+
+
+class ManyWorkers(UnderHornbeam):
+    """Rows of workers that are not there are as long as others, but for what those say of themselves."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(workers=1).__enter__()
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.cluster.names += [f"worker{i}_that_is_gone@127.0.0.1" for i in range(300)]
+        cls.start(cls.cluster, up=1)
+
+    def test_the_cluster_is_shown_whole(self):
+        status, answer = self.ask("GET", "/cluster")
+        self.assertEqual(status, 200, answer)
+        self.assertEqual([node["node"] for node in answer["gpu_nodes"]], sorted(self.cluster.names))
+
+    def test_a_part_says_how_many_are_missing(self):
+        first = self.erlang.call("ml_cluster_status")
+        self.assertEqual(len(first["workers"]) + first["omitted"], 301)
+        last = self.erlang.call("ml_cluster_status", 300)
+        self.assertEqual((len(last["workers"]), last["omitted"]), (1, 0))
+        self.assertEqual(self.erlang.call("ml_cluster_status", 1000)["workers"], [])
+
+
+class TwoKinds(UnderHornbeam):
+    """Workers whose vectors differ, as in an upgrade."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(workers=1).__enter__()
+        cls.addClassCleanup(cls.cluster.stop)
+        cls.cluster.options = ("--compute-threads", "1", "--dtype", "bfloat16")
+        cls.cluster.names.append(cls.cluster.names[0].replace("worker1", "worker2"))
+        cls.cluster.start_worker(cls.cluster.names[1])
+        cls.start(cls.cluster, up=2)
+
+    def test_an_answer_of_several_calls_is_of_one(self):
+        for count in (12, 40, 100):
+            texts = [f"text {i} of {count}" for i in range(count)]
+            float32 = self.cluster.post("/infer", {"texts": texts})["embeddings"]
+            for path in ("/infer", "/infer/parallel"):
+                status, answer = self.ask("POST", path, {"texts": texts})
+                self.assertEqual(status, 200, answer)
+                same = [got == expected for got, expected in zip(answer["embeddings"], float32)]
+                self.assertIn(same, ([True] * count, [False] * count))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ start it, and why bulk belongs to the front's own routes beside it.
 """
 
 import asyncio
+import collections
 import json
 
 import erlang
@@ -13,6 +14,9 @@ import erlang
 # On erlang_python 2 a reply over about 64 KiB breaks the web node. A vector of 768 numbers is 9 KiB
 # of JSON text, so six of them fit.
 TEXTS_PER_CALL = 6
+
+# How often what another model has computed is asked for again, while workers of two models run.
+ATTEMPTS = 10
 
 
 class Wrong(Exception):
@@ -31,11 +35,28 @@ async def call(name, *arguments):
 async def encode(texts, model):
     """The vectors as JSON text, in the order of the texts, and how they came about."""
     slices = [texts[i:i + TEXTS_PER_CALL] for i in range(0, len(texts), TEXTS_PER_CALL)]
-    answers = await asyncio.gather(
-        *(call("encode", part, model, {"format": "json"}) for part in slices))
+    answers = await of_one_kind(slices, model)
     vectors = [text_of(vector) for answer in answers for vector in answer["embeddings"]]
     nodes = sorted({text_of(node) for answer in answers for node in answer["nodes"]})
     return vectors, nodes, sum(answer["cached"] for answer in answers)
+
+
+async def of_one_kind(slices, model):
+    """An answer for each slice, all from the same model and numerics: the front sees to that within
+    a call, and these are several."""
+    answers, missing = [None] * len(slices), range(len(slices))
+    for _ in range(ATTEMPTS):
+        asked = await asyncio.gather(*(
+            call("encode", slices[i], model, {"format": "json", "fingerprint": True})
+            for i in missing))
+        for i, answer in zip(missing, asked):
+            answers[i] = answer
+        kinds = [text_of(answer.get("kind")) for answer in answers]
+        most = collections.Counter(kinds).most_common(1)
+        missing = [i for i, kind in enumerate(kinds) if kind != most[0][0]]
+        if not missing:
+            return answers
+    raise Wrong(503, "the workers have different models")
 
 
 def text_of(value):
@@ -71,8 +92,11 @@ async def infer_parallel(body):
 
 async def cluster(_):
     status = await call("status")
-    workers = [seen(worker) for worker in status["workers"]]
-    return dumped({"this_node": status["this_node"], "gpu_nodes": workers,
+    workers = status["workers"]
+    while status["omitted"]:  # what one reply cannot carry
+        status = await call("status", len(workers))
+        workers += status["workers"]
+    return dumped({"this_node": status["this_node"], "gpu_nodes": [seen(w) for w in workers],
                    "total_nodes": status["total_nodes"]})
 
 
