@@ -3,7 +3,8 @@
 A fenced block is run as its language says: sh by bash, erlang as the lines of a shell (what stands
 below a line is what it must answer; ... stands for anything), elixir and python as programs (a
 comment behind a print is what it prints). A block that cannot be run here says why in a comment
-before it: <!-- not run: … -->.
+before it: <!-- not run: … -->; the worker's options in it are held against --help. Drawings and
+grammars, which nobody runs, are text; hex is held by test/cpp/distribution/protocol_page_test.cc.
 """
 
 import base64
@@ -19,8 +20,9 @@ from cluster import EBIN, ROOT, Cluster, free_port  # noqa: E402
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CLIENTS = ROOT / ".deps" / "clients" / "bin" / "python"
-FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = ("sh", "erlang", "elixir", "python")
+TO_RUN = re.compile(r"^(?:\$ |\d+> |curl |erl |ml_worker |build/|scripts/|rpc:|import )", re.MULTILINE)
 PORT = "8080"
 
 
@@ -148,7 +150,19 @@ class Pages(unittest.TestCase):
         for page in PAGES:
             for skipped, tag, text in FENCE.findall(page.read_text()):
                 with self.subTest(page=page.name, block=text):
-                    self.assertTrue(skipped or tag in (*RUN, "text", "json"), tag)
+                    self.assertTrue(skipped or tag in (*RUN, "text", "hex"), tag)
+                    if tag == "text":
+                        self.assertNotRegex(text, TO_RUN)
+
+    def test_the_workers_options_are_those_of_its_help(self):
+        said = subprocess.run([ROOT / "build" / "ml_worker", "--help"], text=True, check=True,
+                              capture_output=True).stdout
+        known = set(re.findall(r"--[a-z0-9-]+", said))
+        commands = [command for page in PAGES for _, tag, text in FENCE.findall(page.read_text()) if tag == "sh"
+                    for command in re.findall(r"^(?:\S*/)?ml_worker (.*)$", text.replace("\\\n", " "), re.MULTILINE)]
+        self.assertGreaterEqual(len(commands), 2)
+        self.assertEqual({option for command in commands for option in re.findall(r"--[a-z0-9-]+", command)} - known,
+                         set())
 
     def test_links_lead_somewhere(self):
         for page in PAGES:
