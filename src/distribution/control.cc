@@ -150,6 +150,7 @@ std::optional<ControlMessage> parse_spawn_request(Reader& in, const Operation&) 
 
 constexpr const char* kNothing = "nothing: no process of ours waits for it";
 constexpr const char* kDeliver = "to rex a call, to net_kernel a ping; other names: dropped";
+constexpr const char* kBreak = "the call with that pid, if it has this link, ends with the reason";
 constexpr const char* kKill = "the call with that pid ends with the reason; its work is cancelled";
 constexpr const char* kSpawn = "SPAWN_REPLY at once, then the call; DOWN or EXIT when it ends";
 constexpr bool kToken = true;
@@ -158,14 +159,14 @@ constexpr bool kPayload = true;
 constexpr std::array kOperations = {
     Operation{1, "LINK", 3, false, false, "remembered; EXIT noproc if there is no such pid"},
     Operation{2, "SEND", 3, false, kPayload, kNothing},
-    Operation{3, "EXIT", 4, false, false, kKill},
+    Operation{3, "EXIT", 4, false, false, kBreak},
     Operation{4, "UNLINK", 3, false, false, "the link is forgotten"},
     Operation{5, "NODE_LINK", 1, false, false, "nothing: obsolete"},
     Operation{6, "REG_SEND", 4, false, kPayload, kDeliver},
     Operation{7, "GROUP_LEADER", 3, false, false, "nothing: calls print nothing"},
     Operation{8, "EXIT2", 4, false, false, kKill},
     Operation{12, "SEND_TT", 4, kToken, kPayload, kNothing},
-    Operation{13, "EXIT_TT", 5, kToken, false, kKill},
+    Operation{13, "EXIT_TT", 5, kToken, false, kBreak},
     Operation{16, "REG_SEND_TT", 5, kToken, kPayload, kDeliver},
     Operation{18, "EXIT2_TT", 5, kToken, false, kKill},
     Operation{19, "MONITOR_P", 4, false, false,
@@ -175,8 +176,8 @@ constexpr std::array kOperations = {
     Operation{21, "MONITOR_P_EXIT", 5, false, false, "nothing: we monitor nobody"},
     Operation{22, "SEND_SENDER", 3, false, kPayload, kNothing},
     Operation{23, "SEND_SENDER_TT", 4, kToken, kPayload, kNothing},
-    Operation{24, "PAYLOAD_EXIT", 3, false, kPayload, kKill},
-    Operation{25, "PAYLOAD_EXIT_TT", 4, kToken, kPayload, kKill},
+    Operation{24, "PAYLOAD_EXIT", 3, false, kPayload, kBreak},
+    Operation{25, "PAYLOAD_EXIT_TT", 4, kToken, kPayload, kBreak},
     Operation{26, "PAYLOAD_EXIT2", 3, false, kPayload, kKill},
     Operation{27, "PAYLOAD_EXIT2_TT", 4, kToken, kPayload, kKill},
     Operation{28, "PAYLOAD_MONITOR_P_EXIT", 4, false, kPayload, "nothing: we monitor nobody"},

@@ -263,28 +263,24 @@ void Session::on(const Link& message, const Payload&) {
 }
 
 void Session::on(const Unlink& message, const Payload&) {
-  if (Call* call = find(message.to)) {
-    std::erase_if(call->watchers, [&](const Watcher& each) {
-      return each.reference.empty() && std::ranges::equal(each.pid, message.from);
-    });
-  }
+  if (Call* call = find(message.to)) unlink(*call, message.from);
   if (message.id) outbox_.send(make_unlink_id_ack(*message.id, message.to, message.from));
 }
 
 void Session::on(const ExitSignal& message, const Payload& payload) {
   const auto id = context_.pids.recognise(message.to);
   if (!id || !calls_.contains(*id)) return;
-  ByteView rest = payload.bytes;
-  const auto in_payload = message.reason ? std::nullopt : scan_bare(rest);
-  const Bytes reason = message.reason ? copy(*message.reason)
-                       : in_payload   ? copy(in_payload->bytes())
-                                      : atom_term("unreadable");
+  // An exit along a link that was taken back meanwhile is nobody's.
+  if (!message.sent_by_exit2 && !unlink(calls_[*id], message.from)) return;
+  ByteView rest = message.reason.value_or(payload.bytes);
+  const auto reason = scan_bare(rest);
+  const auto name = reason ? Reader(*reason).read_atom() : std::nullopt;
   // A process that does not trap exits lives on after `normal`.
-  if (reason == atom_term("normal")) return;
-  const bool killed = message.sent_by_exit2 && reason == atom_term("kill");
+  if (name == "normal") return;
   const Call call = remove(*id);
   if (call.cancel) call.cancel();
-  notify(call, killed ? atom_parts("killed") : TermParts{reason, {}});
+  if (message.sent_by_exit2 && name == "kill") return notify(call, atom_parts("killed"));
+  notify(call, reason ? TermParts{copy(reason->bytes()), {}} : atom_parts("unreadable"));
 }
 
 void Session::on(const SpawnRequest& message, const Payload& payload) {
@@ -354,6 +350,13 @@ Session::Call* Session::find(ByteView pid) {
   const auto id = context_.pids.recognise(pid);
   const auto call = id ? calls_.find(*id) : calls_.end();
   return call == calls_.end() ? nullptr : &call->second;
+}
+
+/// Whether there was such a link.
+bool Session::unlink(Call& call, ByteView pid) {
+  return std::erase_if(call.watchers, [&](const Watcher& each) {
+           return each.reference.empty() && std::ranges::equal(each.pid, pid);
+         }) > 0;
 }
 
 /// What a spawn request wants to be called; nothing if its arguments cannot be read.

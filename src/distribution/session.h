@@ -118,6 +118,7 @@ class Session : public std::enable_shared_from_this<Session> {
   CallId add(Call call);
   Call remove(CallId id);
   Call* find(ByteView pid);
+  static bool unlink(Call& call, ByteView pid);
   void forget_reference(ByteView reference, CallId id);
   void start(CallId id, Invocation invocation, const Payload& payload);
   CallReplier replier(CallId id);

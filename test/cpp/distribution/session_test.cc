@@ -386,15 +386,56 @@ TEST_CASE("links: unknown pids exit with noproc, unlinked callers hear nothing")
   CHECK(f.take().empty());
 }
 
+/// An atom in each way that a peer may write it.
+std::vector<Bytes> spellings(const std::string& name) {
+  const int length = static_cast<int>(name.size());
+  std::vector<Bytes> out;
+  for (const Bytes& header : {test::bytes({119, length}), test::bytes({115, length}),
+                              test::bytes({118, 0, length}), test::bytes({100, 0, length})}) {
+    out.push_back(header + test::text(name));
+  }
+  return out;
+}
+
 TEST_CASE("exit signals end a call, but for normal ones") {
-  Fixture f;
-  f.receive(execute_call("ml_worker", list({})));
-  f.take();
-  f.receive(frame_body(tuple({integer(24), kCaller, f.our_pid(1)}), kNormal));
-  CHECK_FALSE(f.handler.asked[0].cancelled);
-  f.receive(frame_body(tuple({integer(26), kCaller, f.our_pid(1)}), atom("kill")));
-  CHECK(f.handler.asked[0].cancelled);
-  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, atom("killed"))});
+  for (const Bytes& normal : spellings("normal")) {
+    for (const Bytes& kill : spellings("kill")) {
+      Fixture f;
+      f.receive(execute_call("ml_worker", list({})));
+      f.take();
+      f.receive(frame_body(tuple({integer(26), kCaller, f.our_pid(1)}), normal));
+      f.receive(frame_body(tuple({integer(8), kCaller, f.our_pid(1), normal})));
+      CHECK_FALSE(f.handler.asked[0].cancelled);
+      f.receive(frame_body(tuple({integer(26), kCaller, f.our_pid(1)}), kill));
+      CHECK(f.handler.asked[0].cancelled);
+      CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, atom("killed"))});
+    }
+  }
+}
+
+TEST_CASE("an exit along a link ends a call that has this link, and no other") {
+  const Bytes linked = test::pid("t@host", 2);
+  for (const bool in_payload : {false, true}) {
+    Fixture f;
+    const auto exit = [&](const Bytes& from, const Bytes& reason) {
+      f.receive(in_payload ? frame_body(tuple({integer(24), from, f.our_pid(1)}), reason)
+                           : frame_body(tuple({integer(3), from, f.our_pid(1), reason})));
+    };
+    f.receive(execute_call("ml_worker", list({})));
+    f.receive(frame_body(tuple({integer(1), linked, f.our_pid(1)})));
+    f.take();
+    exit(kCaller, atom("boom"));
+    CHECK_FALSE(f.handler.asked[0].cancelled);
+    exit(linked, kNormal);
+    exit(linked, atom("boom"));  // the link has gone with the first
+    CHECK_FALSE(f.handler.asked[0].cancelled);
+    CHECK(f.take().empty());
+    f.receive(frame_body(tuple({integer(1), linked, f.our_pid(1)})));
+    exit(linked, atom("kill"));
+    CHECK(f.handler.asked[0].cancelled);
+    // Only exit/2 kills; and who has sent it is linked no more.
+    CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, atom("kill"))});
+  }
 }
 
 TEST_CASE("what is no id is not echoed") {
