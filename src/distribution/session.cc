@@ -154,14 +154,32 @@ Session::Verdict Session::on_message(Message message) {
 
 void Session::abort() {
   aborted_ = true;
-  context_.live_calls -= calls_.size();
   by_reference_.clear();
-  const auto calls = std::exchange(calls_, {});
-  for (const auto& [id, call] : calls) {
-    // A cast has nobody who waits: it goes on, as it would in a process.
-    const bool waited_for = call.style != Call::Style::process || !call.watchers.empty();
-    if (waited_for && call.cancel) call.cancel();
+  leave_calls_of_others();
+  std::vector<CallId> own;
+  own.reserve(calls_.size());
+  for (const auto& [id, call] : calls_) own.push_back(id);
+  for (const CallId id : own) {
+    if (calls_.contains(id)) leave_own_call(id);
   }
+}
+
+void Session::leave_calls_of_others() {
+  while (!watched_elsewhere_.empty()) {
+    const Found found = find(watched_elsewhere_.extract(watched_elsewhere_.begin()).key());
+    if (unwatch_all(found.call)) found.owner->end(found.id, atom_parts("noconnection"));
+  }
+}
+
+/// REQUIRES: there is such a call.
+void Session::leave_own_call(CallId id) {
+  Call& call = calls_.find(id)->second;
+  // A cast has nobody who waits: it goes on, as it would in a process.
+  const bool waited_for = call.style != Call::Style::process || !call.watchers.empty();
+  if (unwatch_all(call)) return end(id, atom_parts("noconnection"));
+  if (call.style == Call::Style::process && !call.watchers.empty()) return;  // others wait for it
+  if (waited_for) return end(id, atom_parts("killed"));
+  remove(id);
 }
 
 // ---- Messages
@@ -232,55 +250,47 @@ void Session::on_rex_request(ByteView from, ScannedTerm tag, ScannedTerm request
 
 void Session::on(const Monitor& message, const Payload&) {
   if (is_served_name(message.target_name)) return;
-  Call* call = find(message.target);
-  if (call != nullptr && call->watchers.size() < kMaxWatchers) {
-    call->watchers.push_back({copy(message.from), copy(message.reference)});
-    by_reference_.emplace(key_of(message.reference), *context_.pids.recognise(message.target));
-  } else {
-    send_down(message.target, message.from, message.reference, atom_parts("noproc"));
-  }
+  const auto found = find(message.target);
+  if (found && watch(*found, message.from, message.reference)) return;
+  send_down(message.target, message.from, message.reference, atom_parts("noproc"));
 }
 
 void Session::on(const Demonitor& message, const Payload&) {
   const auto known = by_reference_.find(key_of(message.reference));
   if (known == by_reference_.end()) return;
-  const CallId id = known->second;
+  const Found found = find(known->second);
   by_reference_.erase(known);
-  Call& call = calls_.find(id)->second;
-  std::erase_if(call.watchers, [&](const Watcher& each) {
-    return std::ranges::equal(each.reference, message.reference);
-  });
-  if (std::ranges::equal(call.reference, message.reference)) cancel(id);
+  unwatch(found, {}, message.reference);
+  const bool gives_up =
+      found.owner.get() == this && std::ranges::equal(found.call.reference, message.reference);
+  if (gives_up) end(found.id, atom_parts("killed"));
 }
 
 void Session::on(const Link& message, const Payload&) {
-  Call* call = find(message.to);
-  if (call != nullptr && call->watchers.size() < kMaxWatchers) {
-    call->watchers.push_back({copy(message.from), {}});
-  } else {
-    send_exit(message.to, message.from, atom_parts("noproc"));
-  }
+  const auto found = find(message.to);
+  if (found && watch(*found, message.from, {})) return;
+  send_exit(message.to, message.from, atom_parts("noproc"));
 }
 
 void Session::on(const Unlink& message, const Payload&) {
-  if (Call* call = find(message.to)) unlink(*call, message.from);
+  if (const auto found = find(message.to)) unwatch(*found, message.from, {});
   if (message.id) outbox_.send(make_unlink_id_ack(*message.id, message.to, message.from));
 }
 
 void Session::on(const ExitSignal& message, const Payload& payload) {
-  const auto id = context_.pids.recognise(message.to);
-  if (!id || !calls_.contains(*id)) return;
+  const auto found = find(message.to);
+  if (!found) return;
   // An exit along a link that was taken back meanwhile is nobody's.
-  if (!message.sent_by_exit2 && !unlink(calls_[*id], message.from)) return;
+  if (!message.sent_by_exit2 && !unwatch(*found, message.from, {})) return;
   ByteView rest = message.reason.value_or(payload.bytes);
   const auto reason = scan_bare(rest);
   const auto name = reason ? Reader(*reason).read_atom() : std::nullopt;
   // A process that does not trap exits lives on after `normal`.
   if (name == "normal") return;
-  const Call call = remove(*id);
-  if (call.cancel) call.cancel();
-  if (message.sent_by_exit2 && name == "kill") return notify(call, atom_parts("killed"));
-  notify(call, reason ? TermParts{copy(reason->bytes()), {}} : atom_parts("unreadable"));
+  const bool killed = message.sent_by_exit2 && name == "kill";
+  found->owner->end(found->id, killed   ? atom_parts("killed")
+                               : reason ? TermParts{copy(reason->bytes()), {}}
+                                        : atom_parts("unreadable"));
 }
 
 void Session::on(const SpawnRequest& message, const Payload& payload) {
@@ -294,8 +304,8 @@ void Session::on(const SpawnRequest& message, const Payload& payload) {
   call.style = answered ? Call::Style::erpc : Call::Style::process;
   call.from = copy(message.from);
   if (answered) call.reference = copy(message.request_id);
-  if (message.monitor) call.watchers.push_back({call.from, copy(message.request_id)});
-  if (message.link) call.watchers.push_back({call.from, {}});
+  if (message.monitor) call.watchers.push_back(watcher(message.from, message.request_id));
+  if (message.link) call.watchers.push_back(watcher(message.from, {}));
   auto invocation = read_spawn(message, payload);
   if (answered) call.tag = invocation ? invocation->tag : salvage_element(payload.bytes, 0);
   const CallId id = add(std::move(call));
@@ -328,16 +338,18 @@ Session::CallId Session::add(Call call) {
     if (!watcher.reference.empty()) by_reference_.emplace(key_of(watcher.reference), id);
   }
   calls_.emplace(id, std::move(call));
-  ++context_.live_calls;
+  context_.owners.emplace(id, shared_from_this());
   return id;
 }
 
-/// REQUIRES: there is such a call.
+/// REQUIRES: there is such a call, and somebody else keeps this session alive.
 Session::Call Session::remove(CallId id) {
   Call call = std::move(calls_.extract(id).mapped());
-  --context_.live_calls;
+  context_.owners.erase(id);
   forget_reference(call.reference, id);
-  for (const Watcher& watcher : call.watchers) forget_reference(watcher.reference, id);
+  for (const Watcher& each : call.watchers) {
+    if (const auto session = each.session.lock()) session->watched_call_ended(id, each);
+  }
   return call;
 }
 
@@ -346,17 +358,70 @@ void Session::forget_reference(ByteView reference, CallId id) {
   if (known != by_reference_.end() && known->second == id) by_reference_.erase(known);
 }
 
-Session::Call* Session::find(ByteView pid) {
+std::optional<Session::Found> Session::find(ByteView pid) const {
   const auto id = context_.pids.recognise(pid);
-  const auto call = id ? calls_.find(*id) : calls_.end();
-  return call == calls_.end() ? nullptr : &call->second;
+  if (!id || !context_.owners.contains(*id)) return std::nullopt;
+  return find(*id);
 }
 
-/// Whether there was such a link.
-bool Session::unlink(Call& call, ByteView pid) {
-  return std::erase_if(call.watchers, [&](const Watcher& each) {
-           return each.reference.empty() && std::ranges::equal(each.pid, pid);
-         }) > 0;
+/// REQUIRES: there is such a call, of whichever session.
+Session::Found Session::find(CallId id) const {
+  const auto& owner = context_.owners.find(id)->second;
+  return {owner, id, owner->calls_.find(id)->second};
+}
+
+// ---- Watchers
+// -------------------------------------------------------------------------------------
+
+Session::Watcher Session::watcher(ByteView pid, ByteView reference) {
+  return {weak_from_this(), copy(pid), copy(reference)};
+}
+
+/// A monitor, or a link if the reference is empty. False: the call has as many as it may have.
+bool Session::watch(const Found& found, ByteView pid, ByteView reference) {
+  auto& watchers = found.call.watchers;
+  const bool linked = reference.empty() && std::ranges::any_of(watchers, [&](const Watcher& each) {
+                        return is_link(each, pid);
+                      });
+  if (linked) return true;
+  if (watchers.size() >= kMaxWatchers) return false;
+  watchers.push_back(watcher(pid, reference));
+  if (!reference.empty()) by_reference_.emplace(key_of(reference), found.id);
+  if (found.owner.get() != this) ++watched_elsewhere_[found.id];
+  return true;
+}
+
+/// The same taken back. Whether it was there.
+bool Session::unwatch(const Found& found, ByteView pid, ByteView reference) {
+  const auto gone = std::erase_if(found.call.watchers, [&](const Watcher& each) {
+    return reference.empty() ? is_link(each, pid)
+                             : watches(each) && std::ranges::equal(each.reference, reference);
+  });
+  const auto elsewhere = watched_elsewhere_.find(found.id);
+  if (elsewhere != watched_elsewhere_.end() && (elsewhere->second -= gone) == 0) {
+    watched_elsewhere_.erase(elsewhere);
+  }
+  return gone > 0;
+}
+
+bool Session::is_link(const Watcher& each, ByteView pid) const {
+  return each.reference.empty() && watches(each) && std::ranges::equal(each.pid, pid);
+}
+
+/// Takes all watchers of this peer out. Whether a link was among them.
+bool Session::unwatch_all(Call& call) const {
+  bool linked = false;
+  std::erase_if(call.watchers, [&](const Watcher& each) {
+    if (!watches(each)) return false;
+    linked = linked || each.reference.empty();
+    return true;
+  });
+  return linked;
+}
+
+void Session::watched_call_ended(CallId id, const Watcher& watcher) {
+  forget_reference(watcher.reference, id);
+  watched_elsewhere_.erase(id);
 }
 
 /// What a spawn request wants to be called; nothing if its arguments cannot be read.
@@ -426,15 +491,16 @@ void Session::finish(CallId id, RemoteReply reply) {
   answer(remove(id), checked(std::move(reply)));
 }
 
-/// The caller waits no longer; whoever else watches is told.
-void Session::cancel(CallId id) {
+/// Before its time: its work is cancelled, and whoever watches is told.
+void Session::end(CallId id, TermParts reason) {
   const Call call = remove(id);
   if (call.cancel) call.cancel();
-  notify(call, atom_parts("killed"));
+  notify(call, std::move(reason));
 }
 
 /// A reply that cannot be sent becomes an error that says so.
 RemoteReply Session::checked(RemoteReply reply) const {
+  if (aborted_) return reply;
   const std::size_t size = reply.term.size() + reply.stack.size() + kFrameOverhead;
   if (size > context_.max_reply_bytes) {
     return raised(errors::too_large("reply", size, context_.max_reply_bytes).reason);
@@ -446,10 +512,9 @@ RemoteReply Session::checked(RemoteReply reply) const {
 }
 
 void Session::answer(Call call, RemoteReply reply) {
-  if (aborted_) return;
   switch (call.style) {
     case Call::Style::rex:
-      outbox_.send(make_send(call.from, rex_message(call.tag, std::move(reply))));
+      if (!aborted_) outbox_.send(make_send(call.from, rex_message(call.tag, std::move(reply))));
       return;
     case Call::Style::erpc:
       return notify(
@@ -462,16 +527,31 @@ void Session::answer(Call call, RemoteReply reply) {
 /// The last one gets the reason itself, so that a large reply to one caller is not copied.
 void Session::notify(const Call& call, TermParts reason) {
   if (call.watchers.empty()) return;
-  for (std::size_t i = 0; i + 1 < call.watchers.size(); ++i) tell(call, call.watchers[i], reason);
-  tell(call, call.watchers.back(), std::move(reason));
+  const auto told = [&call](const Watcher& each, TermParts why) {
+    if (const auto session = each.session.lock()) session->tell(call.pid, each, std::move(why));
+  };
+  for (std::size_t i = 0; i + 1 < call.watchers.size(); ++i) told(call.watchers[i], reason);
+  told(call.watchers.back(), std::move(reason));
 }
 
-void Session::tell(const Call& call, const Watcher& watcher, TermParts reason) {
+/// A watcher of this session's peer hears of the end of a call, whosever it was.
+void Session::tell(ByteView ended, const Watcher& watcher, TermParts reason) {
+  if (aborted_) return;
   if (watcher.reference.empty()) {
-    send_exit(call.pid, watcher.pid, std::move(reason));
+    send_exit(ended, watcher.pid, with_room(std::move(reason)));
   } else {
-    send_down(call.pid, watcher.pid, watcher.reference, std::move(reason));
+    send_down(ended, watcher.pid, watcher.reference, with_room(std::move(reason)));
   }
+}
+
+/// A long reason that has no room on this connection becomes one that says so: a call has many
+/// watchers, and what one peer ends it with must not cost another its connection.
+TermParts Session::with_room(TermParts reason) const {
+  const std::size_t size = reason.head.size() + reason.tail.size();
+  if (size <= kFrameOverhead || outbox_.unsent_bytes() + size <= context_.max_unsent_bytes) {
+    return reason;
+  }
+  return exit_reason(raised(errors::overloaded(std::chrono::seconds(1)).reason));
 }
 
 void Session::send_down(ByteView from, ByteView to, ByteView reference, TermParts reason) {

@@ -1,7 +1,12 @@
 // What a connected peer may ask for, and the table of its calls.
 //
-// Knows messages, not sockets: frames come in through on_frame(), answers go out through an Outbox.
-// Everything here runs on the node's thread; replies from other threads are posted to it.
+// Knows messages, not sockets: they come in through on_message(), answers go out through an Outbox.
+// Everything here runs on the node's thread, so nothing is locked; replies from other threads are
+// posted to it.
+//
+// A call belongs to the session that it came through. Any peer may watch it or end it, as any node
+// of a cluster may do with a process: NodeContext::owners says whose a call is, and a watcher
+// remembers the session through which it is told.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +34,8 @@ class Outbox {
   virtual std::size_t unsent_bytes() const = 0;
 };
 
+class Session;
+
 /// What all sessions of a node share. Used on the node's thread only, but for `post`.
 struct NodeContext {
   std::string name;
@@ -40,7 +47,9 @@ struct NodeContext {
   std::size_t max_message_bytes;  ///< that we read
   std::size_t max_reply_bytes;    ///< what fits into a frame and into the unsent bytes
   std::size_t max_unsent_bytes;   ///< per connection
-  std::size_t live_calls = 0;
+  /// Whose each call is that runs, by the number of its pid. Each session enters and removes its
+  /// own calls, and lives while it has one here.
+  std::unordered_map<std::uint64_t, std::shared_ptr<Session>> owners{};
   LogLimiter log_limiter{};
 };
 
@@ -53,7 +62,8 @@ class Session : public std::enable_shared_from_this<Session> {
   /// `close`: what came cannot be trusted to be in step.
   Verdict on_message(Message message);
 
-  /// The connection is gone: cancels whatever somebody waited for. Nothing is sent any more.
+  /// The connection is gone: its links break, and whatever its peer waited for is cancelled.
+  /// Nothing is sent any more. A process that others watch goes on, and so does a cast.
   void abort();
 
   std::size_t calls() const { return calls_.size(); }
@@ -63,6 +73,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   /// Somebody who is told when a call ends.
   struct Watcher {
+    std::weak_ptr<Session> session;  ///< of the peer at which it is
     Bytes pid;
     Bytes reference;  ///< empty: a link
   };
@@ -80,6 +91,13 @@ class Session : public std::enable_shared_from_this<Session> {
     Bytes tag;        ///< echoed in the answer: erpc's ResRef, gen_call's Tag
     std::vector<Watcher> watchers;
     CancelCall cancel;
+  };
+
+  /// A call that runs, maybe another session's.
+  struct Found {
+    std::shared_ptr<Session> owner;
+    CallId id;
+    Call& call;
   };
 
   struct Invocation {
@@ -114,21 +132,32 @@ class Session : public std::enable_shared_from_this<Session> {
   void on_rex_request(ByteView from, terms::ScannedTerm tag, terms::ScannedTerm request,
                       const Payload& payload);
 
-  bool full() const { return context_.live_calls >= context_.max_calls; }
+  bool full() const { return context_.owners.size() >= context_.max_calls; }
   CallId add(Call call);
   Call remove(CallId id);
-  Call* find(ByteView pid);
-  static bool unlink(Call& call, ByteView pid);
+  std::optional<Found> find(ByteView pid) const;
+  Found find(CallId id) const;
   void forget_reference(ByteView reference, CallId id);
+
+  Watcher watcher(ByteView pid, ByteView reference);
+  bool watches(const Watcher& each) const { return each.session.lock().get() == this; }
+  bool watch(const Found& found, ByteView pid, ByteView reference);
+  bool unwatch(const Found& found, ByteView pid, ByteView reference);
+  bool is_link(const Watcher& each, ByteView pid) const;
+  bool unwatch_all(Call& call) const;
+  void watched_call_ended(CallId id, const Watcher& watcher);
+  void leave_calls_of_others();
+  void leave_own_call(CallId id);
   void start(CallId id, Invocation invocation, const Payload& payload);
   CallReplier replier(CallId id);
 
   void finish(CallId id, RemoteReply reply);
-  void cancel(CallId id);
+  void end(CallId id, TermParts reason);
   RemoteReply checked(RemoteReply reply) const;
   void answer(Call call, RemoteReply reply);
   void notify(const Call& call, TermParts reason);
-  void tell(const Call& call, const Watcher& watcher, TermParts reason);
+  void tell(ByteView ended, const Watcher& watcher, TermParts reason);
+  TermParts with_room(TermParts reason) const;
   void send_down(ByteView from, ByteView to, ByteView reference, TermParts reason);
   void send_exit(ByteView from, ByteView to, TermParts reason);
 
@@ -139,7 +168,9 @@ class Session : public std::enable_shared_from_this<Session> {
   NodeContext& context_;
   Outbox& outbox_;
   std::unordered_map<CallId, Call> calls_;
-  std::unordered_map<std::string, CallId> by_reference_;
+  std::unordered_map<std::string, CallId> by_reference_;  ///< the peer's, of calls and monitors
+  /// Calls of other sessions that this peer watches, and how often.
+  std::unordered_map<CallId, std::size_t> watched_elsewhere_;
   bool aborted_ = false;
 };
 

@@ -18,6 +18,7 @@ all() ->
         predict, names_of_the_model, no_texts, charlists, info, get_load, health, undef,
         bad_arguments, limits, a_text_of_10_mb, the_connection_survives_all_that,
         a_long_computation_delays_no_ping, a_long_computation_delays_no_tick, a_caller_that_gives_up_cancels, timeout_ms,
+        calls_of_another_node,
         other_modules_are_not_there, epmd_comes_back
     ].
 
@@ -356,6 +357,59 @@ timeout_ms(Config) ->
     ?assertEqual(deadline_exceeded,
                  reason(Config, encode, [some_texts(3), default, #{timeout_ms => 1}])),
     #{embeddings := _} = erpc:receive_response(Busy, 120000).
+
+%% A call's pid is a process of the cluster: another node than the caller's monitors it, links to it
+%% and ends it, and it dies with what it is linked to.
+calls_of_another_node(Config) ->
+    Node = node_of(Config),
+    {_, OtherNode} = Other = e2e:start_peer(other),
+    true = erpc:call(OtherNode, code, add_patha, [filename:dirname(code:which(?MODULE))]),
+
+    {Killed, _} = watched_call(Node, OtherNode),
+    true = erpc:call(OtherNode, erlang, exit, [Killed, kill]),
+    [receive {Heard, Killed, Reason} -> ?assertEqual(killed, Reason) after 20000 -> error(Heard) end
+     || Heard <- [down, exited]],
+    ?assertEqual(killed, end_of(Killed)),
+
+    {Linked, Watcher} = watched_call(Node, OtherNode),
+    exit(Watcher, boom),
+    ?assertEqual(boom, end_of(Linked)),
+
+    {Left, _} = watched_call(Node, OtherNode),
+    e2e:stop_peer(Other),
+    ?assertEqual(noconnection, end_of(Left)).
+
+%% A process at the worker that this node has started, and who watches it from the other node. That
+%% hears nothing of it so far.
+watched_call(Node, OtherNode) ->
+    {Pid, _} = spawn_monitor(Node, ml_worker, encode, dist_core:long_work()),
+    Self = self(),
+    Watcher = spawn(OtherNode, ?MODULE, watch, [Pid, Self]),
+    receive {watching, Watcher} -> ok end,
+    pong = erpc:call(OtherNode, net_adm, ping, [Node]),
+    receive {_, Pid, _} = Early -> error(Early) after 200 -> {Pid, Watcher} end.
+
+watch(Pid, Reporter) ->
+    _ = spawn_link(?MODULE, report, [Pid, Reporter, self()]),
+    receive stop -> ok end.
+
+report(Pid, Reporter, Watcher) ->
+    process_flag(trap_exit, true),
+    _ = monitor(process, Pid),
+    true = link(Pid),
+    Reporter ! {watching, Watcher},
+    report_loop(Pid, Reporter, Watcher).
+
+report_loop(Pid, Reporter, Watcher) ->
+    receive
+        {'DOWN', _, process, Pid, Reason} -> Reporter ! {down, Pid, Reason};
+        {'EXIT', Pid, Reason} -> Reporter ! {exited, Pid, Reason};
+        {'EXIT', Watcher, Reason} -> exit(Reason)
+    end,
+    report_loop(Pid, Reporter, Watcher).
+
+end_of(Pid) ->
+    receive {'DOWN', _, process, Pid, Reason} -> Reason after 20000 -> alive end.
 
 other_modules_are_not_there(Config) ->
     Node = node_of(Config),

@@ -25,6 +25,7 @@ struct Ways {
   bool exit_payload;
   bool large_binaries;
   bool large_replies;
+  bool two_peers;
 };
 
 Bytes binary_of(std::size_t size) {
@@ -120,7 +121,6 @@ Bytes enlarged(ByteView body) {
 
 void run(ByteView input, const Ways& ways) {
   Handler handler(ways.large_replies);
-  Outbox outbox;
   std::deque<std::function<void()>> posted;
   NodeContext context{
       "worker1@host",
@@ -132,7 +132,12 @@ void run(ByteView input, const Ways& ways) {
       std::size_t{1} << 20,
       std::size_t{1} << 20};
   const auto in_force = ways.exit_payload ? flags::kOurs : flags::kOurs & ~flags::kExitPayload;
-  const auto session = std::make_shared<Session>(Peer{"t@host", in_force, 1}, context, outbox);
+  std::array<Outbox, 2> outboxes;
+  std::vector<std::shared_ptr<Session>> sessions;
+  for (Outbox& outbox : outboxes) {
+    sessions.push_back(std::make_shared<Session>(Peer{"t@host", in_force, 1}, context, outbox));
+  }
+  std::size_t turn = 0;
   while (input.size() >= 2) {
     const auto length = std::min<std::size_t>(WireReader(input).u16(), input.size() - 2);
     const ByteView body = input.subspan(2, length);
@@ -140,11 +145,15 @@ void run(ByteView input, const Ways& ways) {
     Bytes bytes = ways.large_binaries ? enlarged(body) : Bytes{body.begin(), body.end()};
     const std::size_t size = bytes.size();
     Message message{std::move(bytes), 0, ways.versioned, size, Message::Missing::nothing};
-    if (session->on_message(std::move(message)) == Session::Verdict::close) break;
+    Session& session = *sessions[ways.two_peers ? turn++ % 2 : 0];
+    if (session.on_message(std::move(message)) == Session::Verdict::close) break;
     for (; !posted.empty(); posted.pop_front()) posted.front()();
-    require(session->calls() <= 8, "the table of calls is bounded");
+    require(context.owners.size() <= 8, "the table of calls is bounded");
   }
-  session->abort();
+  for (auto& session : sessions) {
+    session->abort();
+    session.reset();
+  }
 }
 
 }  // namespace
@@ -157,6 +166,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   ByteView input = ml_worker::fuzz::view(data, size);
   const unsigned ways = ml_worker::fuzz::Dice(input).roll();
-  run(input, {(ways & 1U) != 0, (ways & 2U) == 0, (ways & 4U) != 0, (ways & 8U) != 0});
+  run(input,
+      {(ways & 1U) != 0, (ways & 2U) == 0, (ways & 4U) != 0, (ways & 8U) != 0, (ways & 16U) != 0});
   return 0;
 }

@@ -131,7 +131,7 @@ TEST_CASE("a call is answered at once with a pid, and by its DOWN") {
   const Bytes reason = tuple({kResult, atom("return"), atom("value")});
   CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, reason)});
   CHECK(f.session->calls() == 0);
-  CHECK(f.context.live_calls == 0);
+  CHECK(f.context.owners.empty());
 }
 
 TEST_CASE("without EXIT_PAYLOAD the reason is in the control message") {
@@ -190,7 +190,7 @@ TEST_CASE("arguments that are no list, or cannot be read, are an error and no mo
   CHECK(answer.find(std::string(kResult.begin(), kResult.end())) != std::string::npos);
   CHECK(answer.find("bad_argument") != std::string::npos);
   CHECK(f.handler.asked.empty());
-  CHECK(f.context.live_calls == 0);
+  CHECK(f.context.owners.empty());
 }
 
 TEST_CASE("of a call over the frame cap the caller hears what was too large") {
@@ -218,7 +218,7 @@ TEST_CASE("a caller that gives up cancels its call; a late reply is dropped") {
   CHECK(f.handler.asked[0].cancelled);
   f.reply(0, RemoteReply::Kind::returned, atom("late"));
   CHECK(f.take().empty());
-  CHECK(f.context.live_calls == 0);
+  CHECK(f.context.owners.empty());
 }
 
 TEST_CASE("a lost connection cancels calls that somebody waits for") {
@@ -232,7 +232,7 @@ TEST_CASE("a lost connection cancels calls that somebody waits for") {
   CHECK_FALSE(f.handler.asked[1].cancelled);  // a cast goes on
   f.reply(0, RemoteReply::Kind::returned, atom("late"));
   CHECK(f.take().empty());
-  CHECK(f.context.live_calls == 0);
+  CHECK(f.context.owners.empty());
 }
 
 TEST_CASE("a reply that comes when session and peer are gone is dropped") {
@@ -384,6 +384,179 @@ TEST_CASE("links: unknown pids exit with noproc, unlinked callers hear nothing")
                         frame_body(tuple({integer(36), integer(5), f.our_pid(1), kCaller})))});
   f.reply(0, RemoteReply::Kind::returned, atom("value"));
   CHECK(f.take().empty());
+}
+
+/// Another node, u@host, that is connected to the same worker.
+struct Neighbour {
+  explicit Neighbour(Fixture& fixture)
+      : f(fixture),
+        session(std::make_shared<Session>(Peer{"u@host", flags::kOurs, 1}, f.context, outbox)) {}
+
+  void receive(const Bytes& control) { session->on_message(whole(frame_body(control))); }
+  void receive(const Bytes& control, const Bytes& payload) {
+    session->on_message(whole(frame_body(control, payload)));
+  }
+  static Message whole(const Bytes& body) {
+    return {body, 1, true, body.size(), Message::Missing::nothing};
+  }
+  void monitor(std::uint64_t call, const Bytes& reference) {
+    receive(tuple({integer(19), pid, f.our_pid(call), reference}));
+  }
+  void link(std::uint64_t call) { receive(tuple({integer(1), pid, f.our_pid(call)})); }
+  std::vector<Bytes> take() { return std::exchange(outbox.sent, {}); }
+
+  Bytes down(std::uint64_t call, const Bytes& reference, const Bytes& reason) const {
+    return framed(frame_body(tuple({integer(28), f.our_pid(call), pid, reference}), reason));
+  }
+  Bytes exit(std::uint64_t call, const Bytes& reason) const {
+    return framed(frame_body(tuple({integer(24), f.our_pid(call), pid}), reason));
+  }
+
+  Fixture& f;
+  RecordingOutbox outbox;
+  std::shared_ptr<Session> session;
+  const Bytes pid = test::pid("u@host", 1);
+  const Bytes own_reference = test::reference("u@host", 5);
+};
+
+const Bytes kProcess = tuple({atom("ml_worker"), atom("echo"), integer(0)});
+
+TEST_CASE("a call of one node is monitored and linked by another") {
+  Fixture f;
+  Neighbour neighbour(f);
+  f.receive(spawn(kProcess, list({}), list({})));
+  neighbour.monitor(1, neighbour.own_reference);
+  neighbour.link(1);
+  neighbour.link(1);  // once more is once
+  CHECK(neighbour.take().empty());
+  f.take();
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(neighbour.take() == std::vector<Bytes>{neighbour.down(1, neighbour.own_reference, kNormal),
+                                               neighbour.exit(1, kNormal)});
+  CHECK(f.take().empty());
+  neighbour.monitor(1, neighbour.own_reference);
+  CHECK(neighbour.take() ==
+        std::vector<Bytes>{neighbour.down(1, neighbour.own_reference, atom("noproc"))});
+  CHECK(f.context.owners.empty());
+}
+
+TEST_CASE("another node takes its monitor and its link back, and the owner's stay") {
+  Fixture f;
+  Neighbour neighbour(f);
+  f.receive(spawn(kProcess, list({atom("monitor"), atom("link")}), list({})));
+  neighbour.monitor(1, kRequest);  // the number of a reference is its node's
+  neighbour.link(1);
+  neighbour.receive(tuple({integer(20), neighbour.pid, f.our_pid(1), kRequest}));
+  neighbour.receive(tuple({integer(35), integer(5), neighbour.pid, f.our_pid(1)}));
+  CHECK(neighbour.take() == std::vector<Bytes>{framed(frame_body(
+                                tuple({integer(36), integer(5), f.our_pid(1), neighbour.pid})))});
+  CHECK_FALSE(f.handler.asked[0].cancelled);
+  f.take();
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take().size() == 2);
+  CHECK(neighbour.take().empty());
+}
+
+TEST_CASE("another node's exit signals end a call, and its owner hears of it") {
+  Fixture f;
+  Neighbour neighbour(f);
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  neighbour.receive(tuple({integer(26), neighbour.pid, f.our_pid(1)}), kNormal);
+  neighbour.receive(tuple({integer(24), neighbour.pid, f.our_pid(1)}), atom("no_such_link"));
+  CHECK_FALSE(f.handler.asked[0].cancelled);
+  neighbour.receive(tuple({integer(8), neighbour.pid, f.our_pid(1), atom("kill")}));
+  CHECK(f.handler.asked[0].cancelled);
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, atom("killed"))});
+
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  neighbour.link(2);
+  neighbour.receive(tuple({integer(3), neighbour.pid, f.our_pid(2), atom("boom")}));
+  CHECK(f.handler.asked[1].cancelled);
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(2), kRequest, atom("boom"))});
+  CHECK(neighbour.take().empty());
+}
+
+TEST_CASE("of a lost connection the monitors are forgotten, and the links break") {
+  Fixture f;
+  Neighbour neighbour(f);
+  f.receive(execute_call("ml_worker", list({})));
+  f.receive(execute_call("ml_worker", list({})));
+  f.take();
+  neighbour.monitor(1, neighbour.own_reference);
+  neighbour.link(2);
+  neighbour.session->abort();
+  CHECK_FALSE(f.handler.asked[0].cancelled);
+  CHECK(f.handler.asked[1].cancelled);
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(2), kRequest, atom("noconnection"))});
+  neighbour.session.reset();
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take().size() == 1);
+  CHECK(neighbour.take().empty());
+  CHECK(f.context.owners.empty());
+}
+
+TEST_CASE("who watches a call of a lost connection is told how it ends") {
+  Fixture f;
+  Neighbour neighbour(f);
+  const auto reference = [](std::uint32_t id) { return test::reference("u@host", id); };
+  f.receive(execute_call("ml_worker", list({})));
+  f.receive(spawn(kProcess, list({atom("link")}), list({})));
+  f.receive(spawn(kProcess, list({}), list({})));
+  for (const int call : {1, 2, 3}) neighbour.monitor(call, reference(call));
+  f.session->abort();
+  CHECK(f.handler.asked[0].cancelled);
+  CHECK(f.handler.asked[1].cancelled);
+  CHECK_FALSE(f.handler.asked[2].cancelled);  // a process, which nobody's end ends
+  const std::vector<Bytes> sent = neighbour.take();
+  CHECK(std::ranges::is_permutation(
+      sent, std::vector<Bytes>{neighbour.down(1, reference(1), atom("killed")),
+                               neighbour.down(2, reference(2), atom("noconnection"))}));
+  f.session.reset();
+  neighbour.link(3);
+  f.reply(2, RemoteReply::Kind::returned, atom("value"));
+  CHECK(neighbour.take() ==
+        std::vector<Bytes>{neighbour.down(3, reference(3), kNormal), neighbour.exit(3, kNormal)});
+  CHECK(f.context.owners.empty());
+}
+
+TEST_CASE("a call has 64 watchers, whosever they are") {
+  Fixture f;
+  Neighbour neighbour(f);
+  f.receive(spawn(kProcess, list({}), list({})));
+  f.take();
+  for (std::uint32_t i = 0; i < 32; ++i) {
+    f.receive(
+        frame_body(tuple({integer(19), kCaller, f.our_pid(1), test::reference("t@host", i)})));
+    neighbour.monitor(1, test::reference("u@host", i));
+  }
+  CHECK(neighbour.take().empty());
+  CHECK(f.take().empty());
+  neighbour.link(1);
+  CHECK(neighbour.take() == std::vector<Bytes>{neighbour.exit(1, atom("noproc"))});
+  neighbour.session->abort();
+  f.receive(frame_body(tuple({integer(1), kCaller, f.our_pid(1)})));
+  CHECK(f.take().empty());  // there is room again
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take().size() == 33);
+}
+
+TEST_CASE("a long reason that has no room at a watcher becomes a short one there") {
+  Fixture f;
+  Neighbour neighbour(f);
+  Bytes large;
+  terms::Writer(large).binary(std::string(100000, 'x'));
+  f.receive(execute_call("ml_worker", list({})));
+  neighbour.monitor(1, neighbour.own_reference);
+  f.take();
+  neighbour.outbox.unsent = std::size_t{1} << 21;
+  f.receive(frame_body(tuple({integer(8), kCaller, f.our_pid(1), large})));
+  CHECK(f.take() == std::vector<Bytes>{down(f.our_pid(1), kRequest, large)});
+  const auto sent = neighbour.take();
+  REQUIRE(sent.size() == 1);
+  CHECK(sent[0].size() < 200);
+  CHECK(std::string(sent[0].begin(), sent[0].end()).find("overloaded") != std::string::npos);
 }
 
 /// An atom in each way that a peer may write it.
