@@ -1,10 +1,16 @@
-"""docs/OPERATIONS.md explains every line that the sources log, and none that they do not."""
+"""docs/OPERATIONS.md explains every line that the sources log, and none that they do not. No line
+tells what it says is never logged."""
 
 import pathlib
 import re
+import sys
 import unittest
+import urllib.error
+import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from cluster import ROOT, Cluster  # noqa: E402
+
 CALL = re.compile(r"\blog::(?:debug|info|warning|error)\(\s*")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 FORMAT = re.compile(r"~[0-9]*t?[a-z]")
@@ -66,6 +72,29 @@ class LogLines(unittest.TestCase):
         self.assertEqual([], [file.name for file in FRONT.glob("*.erl")
                               if file.name != "ml_cluster_log.erl"
                               and re.search(r"\blogger:|\?LOG_|error_logger:", file.read_text())])
+
+
+class Secrets(unittest.TestCase):
+    TEXT, KEY = "the text of this test", "the-key-of-this-test"
+
+    def test_no_log_has_a_text_a_vector_a_key_or_the_cookie(self):
+        cluster = Cluster(options=("--compute-threads", "1", "--log-level", "debug", "--max-text-bytes", "1000"))
+        (cluster.folder / "keys").write_text(self.KEY + "\n")
+        cluster.environment = f'{{api_keys_file, "{cluster.folder}/keys"}}'
+        with cluster:
+            [vector] = cluster.post("/infer", {"texts": [self.TEXT]})["embeddings"]
+            for path, body in (("/infer", {"texts": [self.TEXT * 100]}),
+                               ("/infer", {"texts": self.TEXT}),
+                               ("/infer", {"texts": [self.TEXT], "model": "nowhere"}),
+                               ("/v1/embeddings", {"input": [self.TEXT], "dimensions": 100000}),
+                               ("/embed", {"inputs": [self.TEXT], "normalize": self.TEXT})):
+                with self.assertRaises(urllib.error.HTTPError, msg=path):
+                    urllib.request.urlopen(cluster.request(path, body, {"x-request-id": "traced"}))
+            cookie = (cluster.folder / ".erlang.cookie").read_text()
+            logs = [cluster.log("front"), *(cluster.log(name) for name in cluster.names)]
+        self.assertIn("a traced call failed", logs[1])
+        for secret in (self.TEXT, self.KEY, cookie, str(vector[0])):
+            self.assertEqual([log for log in logs if secret in log], [])
 
 
 if __name__ == "__main__":

@@ -6,8 +6,13 @@ With ML_WORKER_SCREENSHOTS=FOLDER it leaves pictures there, for people to look a
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -16,7 +21,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
-from cluster import ROOT, Cluster, eventually  # noqa: E402
+from cluster import EBIN, ROOT, Cluster, eventually, free_port  # noqa: E402
 
 PAGE = ROOT / "erlang" / "priv" / "page"
 DESKTOP, PHONE = (1280, 1100), (390, 844)
@@ -224,6 +229,66 @@ class WithKeys(unittest.TestCase):
         self.assertEqual(stored, ["", {}, {}, cluster.url + "/"])
         page.submit("try")
         eventually(lambda: page.visible("#try-vector"), what="a vector")
+
+
+@unittest.skipUnless((ROOT / ".deps" / "stamps" / "otp29").exists(), "the set-up could not get OTP 29")
+class UnderCowboy(unittest.TestCase):
+    """In another server's listener, below a prefix, as Hornbeam has it: OTP 29 with Cowboy, in the
+    folder that scripts/setup made."""
+
+    START = ("ok = application:load(ml_cluster), application:set_env(ml_cluster, http, false),"
+             "application:set_env(ml_cluster, workers, ['%s']),"
+             "{ok, _} = application:ensure_all_started(ml_cluster),"
+             "{ok, _} = application:ensure_all_started(cowboy),"
+             "Routes = cowboy_router:compile([{'_', ml_cluster_hornbeam:routes(<<\"/ml\">>)}]),"
+             "{ok, _} = cowboy:start_clear(page, [{ip, {127, 0, 0, 1}}, {port, %d}],"
+             " #{env => #{dispatch => Routes}, idle_timeout => 2000}).")
+
+    def test_works_below_a_prefix(self):
+        driver = browser()
+        self.addCleanup(driver.quit)
+        with Cluster(workers=1) as cluster:
+            port = self.listen(cluster)
+            url = f"http://127.0.0.1:{port}/ml/"
+            eventually(lambda: self.answers(url + "health"), what="a front under Cowboy")
+            page = Page(driver, url)
+            page.await_states(["up"])
+            page.fill("#try-text", "below a prefix")
+            page.submit("try")
+            eventually(lambda: page.visible("#try-vector"), what="a vector")
+            self.assertEqual(page.errors(), [])
+
+    def listen(self, cluster):
+        root = ROOT / ".deps" / "otp29"
+        folder = pathlib.Path(tempfile.mkdtemp(dir=root / "tmp"))
+        self.addCleanup(shutil.rmtree, folder)
+        library = folder / "ml_cluster"
+        shutil.copytree(ROOT / "erlang", library, ignore=shutil.ignore_patterns("test"))
+        (library / "ebin").mkdir()
+        shutil.copy(EBIN / "ml_cluster.app", library / "ebin")
+        shutil.copy(cluster.folder / ".erlang.cookie", folder)
+        port, inside = free_port(), pathlib.Path("/tmp") / folder.name
+        # A behaviour comes before the modules that follow it.
+        subprocess.run(["chroot", root, "sh", "-c", f"cd {inside}/ml_cluster && erlc -o ebin"
+                        " src/ml_cluster_http_adapter.erl && erlc -pa ebin -o ebin src/*.erl"],
+                       check=True, stdout=subprocess.DEVNULL)
+        front = subprocess.Popen(
+            ["chroot", root, "erl", "-noinput", "-name", cluster.front_name.replace("front_", "cowboy_"),
+             "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-kernel", "logger_level", "error",
+             "-pa", inside / "ml_cluster" / "ebin",
+             "-eval", self.START % (cluster.names[0], port)],
+            env=cluster.variables | {"HOME": str(inside)}, stdin=subprocess.DEVNULL)
+        self.addCleanup(front.wait)
+        self.addCleanup(front.kill)
+        return port
+
+    @staticmethod
+    def answers(url):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, ConnectionError):
+            return False
 
 
 class Files(unittest.TestCase):
