@@ -36,7 +36,7 @@ enum class Interest {
 };
 
 /// Interactive work goes first; bulk work takes what it leaves.
-enum class Priority { interactive, bulk };
+enum class Priority { interactive, bulk };  ///< the higher one first
 
 /// An EncoderInput that owns its ids, because it has to wait.
 struct QueuedInput {

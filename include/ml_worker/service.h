@@ -227,7 +227,8 @@ struct ServiceOptions {
   std::size_t cache_bytes = std::size_t{256} << 20;
   int tokenizer_threads = 1;
   std::size_t pending_calls = 20000;  ///< calls admitted and not answered; more is `overloaded`
-  std::size_t pending_bytes = std::size_t{512} << 20;  ///< of their messages
+  /// Of their messages, and of what an embed_tokens gathers; more is `overloaded`.
+  std::size_t pending_bytes = std::size_t{512} << 20;
   /// Alias to model name; `default` is always there.
   std::map<std::string, std::string> aliases;
   std::shared_ptr<ModelSource> source;  ///< none: nothing is loaded later

@@ -197,7 +197,8 @@ void add_limit_options(CLI::App& app, Config& config) {
   add_limit(app, "--max-pending-calls", config.max_pending_calls,
             "Calls that may be admitted and unanswered; more are refused as overloaded");
   add_limit(app, "--max-pending-bytes", config.max_pending_bytes,
-            "Bytes of those calls' messages; more are refused as overloaded");
+            "Bytes of those calls' messages and gathered token vectors; more are refused as "
+            "overloaded");
 }
 
 void add_log_options(CLI::App& app, RawOptions& raw) {

@@ -21,6 +21,17 @@ void Admission::Ticket::tokenized() {
   admission_->untokenized_bytes_ -= untokenized_bytes_.exchange(0);
 }
 
+bool Admission::Ticket::grow(std::size_t bytes) { return admission_->grow(*this, bytes); }
+
+bool Admission::grow(Ticket& ticket, std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const bool alone = before_close_ + after_close_ == 1;
+  if (!alone && bytes_ + bytes > max_bytes_) return false;
+  bytes_ += bytes;
+  ticket.bytes_ += bytes;
+  return true;
+}
+
 std::shared_ptr<Admission::Ticket> Admission::admit(CallSize size) {
   bool after_close = false;
   {

@@ -27,6 +27,9 @@ class Admission : public std::enable_shared_from_this<Admission> {
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
 
+    /// The call holds so many more bytes until it ends; false: there is no room for them. An empty
+    /// house has room for any call's.
+    bool grow(std::size_t bytes);
     /// The call's texts are tokenized (or it has none): they no longer count as waiting for that.
     void tokenized();
     bool after_close() const { return after_close_; }
@@ -53,6 +56,7 @@ class Admission : public std::enable_shared_from_this<Admission> {
 
  private:
   bool has_room(std::size_t bytes) const;  // REQUIRES: mutex_ held
+  bool grow(Ticket& ticket, std::size_t bytes);
   void give_back(const Ticket& ticket);
 
   const std::size_t max_calls_;

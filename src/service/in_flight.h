@@ -5,6 +5,8 @@
 // from join() until it is finished or nobody wants it. A call's life is its own: a computation goes
 // on as long as *anybody* waits for it, whoever asked first, and its deadline is in effect the
 // latest of its waiters', because each waiter is asked for its own interest when a batch is formed.
+// Its place in the Batcher's queue is that of who asked first: who is in a greater hurry gets a
+// computation of its own, which takes the other's place and all who wait for it.
 #pragma once
 
 #include <memory>
@@ -46,24 +48,27 @@ class InFlight {
   explicit InFlight(VectorCache& cache) : cache_(cache) {}
 
   /// One of: a computation made for this key, which the caller must get computed and finish();
-  /// a vector that was finished in the meantime; neither: joined to a computation under way.
+  /// a vector that was finished in the meantime; neither: joined to a computation under way, of
+  /// this priority or a higher one.
   struct Joined {
     std::shared_ptr<Computation> created;
     std::shared_ptr<const CachedVector> found;
   };
-  Joined join(std::string key, Subscription subscription);
+  Joined join(std::string key, Priority priority, Subscription subscription);
 
   /// Asks all who wait. Those that came too late are told so. When none is left the computation
   /// leaves the table (a later call for the text starts a new one), and the answer is `late` or
   /// `cancelled`.
   Interest interest(Computation& computation);
 
-  /// Tells all who wait; at most once per computation has an effect.
+  /// Tells all who wait, a vector also to those of the computation that took its place; at most
+  /// once per computation has an effect.
   void finish(Computation& computation, Result<std::shared_ptr<const CachedVector>> result,
               const ForwardTimes& times);
 
  private:
-  void remove(const Computation& computation);  // REQUIRES: mutex_ held
+  Joined create(std::string key, Priority priority, Subscription first);  // REQUIRES: mutex_ held
+  void remove(const Computation& computation);                            // REQUIRES: mutex_ held
 
   VectorCache& cache_;
   std::mutex mutex_;

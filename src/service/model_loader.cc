@@ -147,8 +147,8 @@ Result<ModelTable::Model> ModelLoader::load_now(const std::string& name) {
   try {
     LoadedModel loaded = source_->load(name);
     if (const auto error = over_bound(loaded.encoder->description().weight_bytes)) return *error;
-    models_.add(std::move(loaded));
-    return models_.find(name);
+    // Not by its name: another call may have removed it by then.
+    return models_.add(std::move(loaded));
   } catch (const std::exception& exception) {
     log::error("a model could not be loaded",
                {{"model", name}, {"what", log::printable(exception.what(), 512)}});

@@ -70,11 +70,13 @@ ModelTable::Aliases ModelTable::aliases() const {
   return loaded;
 }
 
-void ModelTable::add(LoadedModel model) {
+ModelTable::Model ModelTable::add(LoadedModel model) {
   Entry entry{tracked(std::move(model.encoder)),
               std::make_shared<GoldenVectors>(std::move(model.golden))};
+  Model added = entry.encoder;
   const std::lock_guard lock(mutex_);
   models_.push_back(std::move(entry));
+  return added;
 }
 
 void ModelTable::remove(const Encoder& model) {

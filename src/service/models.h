@@ -43,7 +43,8 @@ class ModelTable {
   /// Those whose model is loaded, with the model's name.
   Aliases aliases() const;
 
-  void add(LoadedModel model);
+  /// What find() gives for it, until it is removed.
+  Model add(LoadedModel model);
   /// Calls that hold it go on.
   void remove(const Encoder& model);
   /// Called from any thread; must be quick.

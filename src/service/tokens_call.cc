@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "service/load.h"
+
 namespace ml_worker {
 namespace {
 
@@ -25,6 +27,9 @@ void TokensCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
   auto texts = tokenize(inputs);
   if (!texts) return call_->fail(texts.error());
   ticket.tokenized();
+  if (!ticket.grow(bytes_of_rows(*texts))) {
+    return call_->fail(errors::overloaded(retry_after(core_)));
+  }
   rows_.resize(inputs.size());
   missing_ += inputs.size();
   compute(std::move(*texts));
@@ -61,6 +66,12 @@ Result<std::vector<Tokens>> TokensCall::tokenize(const std::vector<Input>& input
     if (total > most) return errors::too_large("tokens", total, most);
   }
   return texts;
+}
+
+std::size_t TokensCall::bytes_of_rows(const std::vector<Tokens>& texts) const {
+  std::size_t tokens = 0;
+  for (const Tokens& text : texts) tokens += text.ids.size();
+  return tokens * model_->description().token_dimensions * sizeof(float);
 }
 
 void TokensCall::compute(std::vector<Tokens> texts) {

@@ -17,12 +17,13 @@ class TokensCall : public std::enable_shared_from_this<TokensCall> {
              EncodeOptions options);
 
   /// Returns without waiting for the device. `too_large` with `tokens` where the reply would not
-  /// be sensible any more.
+  /// be sensible any more; `overloaded` where all pending calls' vectors and messages have no room.
   void start(std::vector<Input> inputs, Admission::Ticket& ticket);
 
  private:
   std::optional<Error> prepare(std::vector<Input>& inputs);
   Result<std::vector<Tokens>> tokenize(const std::vector<Input>& inputs) const;
+  std::size_t bytes_of_rows(const std::vector<Tokens>& texts) const;
   void compute(std::vector<Tokens> texts);
   WorkItem make_item(std::size_t slot, Tokens tokens);
   Interest interest() const;

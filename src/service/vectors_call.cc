@@ -126,7 +126,8 @@ void VectorsCall::compute(std::vector<Missing> missing) {
 VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
   Created created;
   for (Missing& text : missing) {
-    auto joined = core_.in_flight.join(std::move(text.key), {shared_from_this(), text.slot});
+    auto joined = core_.in_flight.join(std::move(text.key), options_.priority,
+                                       {shared_from_this(), text.slot});
     if (joined.found) {
       vectors_[text.slot] = std::move(joined.found);
       vector_arrived();

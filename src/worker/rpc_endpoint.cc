@@ -14,10 +14,9 @@ bool is_undef(const terms::CallReply& reply) {
   return reply.term == undef;
 }
 
-/// Functions that only ask for numbers which are there.
+/// Functions that only ask for numbers which are there. `models` looks into folders.
 bool only_asks(const std::string& function) {
-  return function == "get_load" || function == "info" || function == "models" ||
-         function == "metrics";
+  return function == "get_load" || function == "info" || function == "metrics";
 }
 
 RemoteReply to_remote(const RemoteCall& call, terms::CallReply reply) {

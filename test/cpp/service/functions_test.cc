@@ -91,6 +91,23 @@ TEST_CASE("embed_tokens gives a vector per token, in the order of the texts") {
   CHECK(f.ask(EmbedTokensRequest{{}, "default", {}}).tokens->texts.empty());
 }
 
+TEST_CASE("what embed_tokens calls gather until they are answered is bounded") {
+  ServiceOptions options;
+  options.pending_bytes = 1000;
+  ServiceFixture f(options);
+  const Pending holder = f.hold_device();
+  // 5 tokens of 8 numbers of 4 bytes, and 100 bytes of its message.
+  const auto start = [&f] { return f.call(EmbedTokensRequest{{"a b c"}, "default", {}}); };
+  std::vector<Pending> calls{start(), start(), start()};
+  f.wait_until_queued(3);
+  CHECK(start().wait().error->kind == ErrorKind::overloaded);
+  f.encoder->open();
+  for (const Pending& call : calls) CHECK(call.wait().tokens);
+  ServiceFixture::wait_until([&] { return number(at(f.calls(), "pending")) == 0; });
+  // An empty house takes a call of any size.
+  CHECK(f.ask(EmbedTokensRequest{Texts(30, "a b c"), "default", {}}).tokens);
+}
+
 TEST_CASE("embed_tokens fails as encode does") {
   ServiceFixture f;
   f.encoder->not_finite_on("bad");

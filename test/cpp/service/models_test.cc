@@ -49,6 +49,15 @@ TEST_CASE("configured aliases go before built-in ones") {
   CHECK(models.aliases() == expected);
 }
 
+TEST_CASE("what add gives is what find finds, and is there when another call removes it") {
+  ModelTable models(two_models(), {});
+  const auto added = models.add({std::make_shared<FakeEncoder>("third")});
+  CHECK(models.find("third") == added);
+  models.remove(*added);
+  CHECK(models.find("third") == nullptr);
+  CHECK(added->description().name == "third");
+}
+
 TEST_CASE("a removed model is given back when the last call lets it go") {
   ModelTable models(two_models(), {});
   std::vector<std::string> freed;

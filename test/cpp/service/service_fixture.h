@@ -104,6 +104,13 @@ inline ServiceOptions with_queue(std::size_t tokens) {
 class ServiceFixture {
  public:
   explicit ServiceFixture(ServiceOptions options = {}) : options_(std::move(options)) {}
+  // A test that fails while the device is held must end.
+  ~ServiceFixture() {
+    encoder->open();
+    second->open();
+  }
+  ServiceFixture(const ServiceFixture&) = delete;
+  ServiceFixture& operator=(const ServiceFixture&) = delete;
 
   Service& service() {
     if (!service_) {

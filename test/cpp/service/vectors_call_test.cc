@@ -139,6 +139,45 @@ TEST_CASE("running work is joined: computed once, answered to all, not counted a
   holder.wait();
 }
 
+TEST_CASE("who is in a hurry does not wait in the line of a bulk call for a text of that") {
+  ServiceOptions options;
+  options.batching.batch_tokens = 12;
+  ServiceFixture f(options);
+  const Pending holder = f.hold_device();
+  Texts many;
+  for (int i = 0; i < 40; ++i) many.push_back("b" + std::to_string(i));
+  EncodeOptions bulk;
+  bulk.priority = Priority::bulk;
+  const Pending slow = f.start(many, bulk);
+  f.wait_until_queued(40);
+  const Pending quick = f.start({many.back()});
+  f.wait_until_queued(41);
+  f.encoder->let_one_through();
+  holder.wait();
+  f.encoder->let_one_through();
+  const Answer early = quick.wait();
+  CHECK(slow.sink->answers() == 0);
+  f.encoder->open();
+  // One answer for both, and one computation.
+  CHECK(slow.wait().vector(39) == early.vector(0));
+  CHECK(f.encoder->computed_texts == 41);
+}
+
+TEST_CASE("a bulk call that is cancelled takes nobody with it who asked for its text in a hurry") {
+  ServiceFixture f;
+  const Pending holder = f.hold_device();
+  EncodeOptions bulk;
+  bulk.priority = Priority::bulk;
+  const Pending queued = f.start({"a", "b", "c"}, bulk);
+  f.wait_until_queued(3);
+  const Pending quick = f.start({"c"});
+  f.wait_until_queued(4);
+  queued.handle->cancel();
+  f.encoder->open();
+  CHECK(quick.wait().vectors);
+  CHECK(f.encoder->computed_texts == 2);
+}
+
 TEST_CASE("an entry that came after the call is used and not counted") {
   ServiceFixture f;
   const Pending holder = f.hold_device();

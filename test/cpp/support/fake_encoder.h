@@ -151,6 +151,12 @@ class FakeEncoder : public Encoder {
     open_ = true;
     changed_.notify_all();
   }
+  /// One forward pass, of those that wait or the next, goes through the closed door.
+  void let_one_through() {
+    const std::lock_guard lock(mutex_);
+    ++through_;
+    changed_.notify_all();
+  }
   /// Returns when `count` forward passes wait at the closed door.
   void wait_until_held(int count = 1) {
     std::unique_lock lock(mutex_);
@@ -197,7 +203,8 @@ class FakeEncoder : public Encoder {
     std::unique_lock lock(mutex_);
     ++held_;
     changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
+    changed_.wait(lock, [this] { return open_ || through_ > 0; });
+    if (!open_) --through_;
     --held_;
   }
 
@@ -230,6 +237,7 @@ class FakeEncoder : public Encoder {
   std::condition_variable changed_;
   bool open_ = true;
   int held_ = 0;
+  int through_ = 0;
   std::set<std::int32_t> failing_;
   std::set<std::int32_t> not_finite_;
 };
