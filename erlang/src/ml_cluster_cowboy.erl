@@ -23,9 +23,21 @@
     continue :: boolean()
 }).
 
-%% @doc Answers one request; called by Cowboy.
+%% @doc Answers one request; called by Cowboy. What crashes in it is told here: Cowboy would log the
+%% request and the mailbox. It answers 500, where nothing was answered.
 -spec init(req(), opts()) -> {ok, req(), opts()}.
 init(Req, Opts) ->
+    try
+        served(Req, Opts)
+    catch
+        exit:{shutdown, cut} ->
+            exit({shutdown, cut});
+        Class:Reason:Stack ->
+            ok = ml_cluster_log:bug(connection_failed, Class, Reason, Stack),
+            exit({shutdown, failed})
+    end.
+
+served(Req, Opts) ->
     Started = erlang:monotonic_time(microsecond),
     ok = cast({set_options, #{idle_timeout => infinity}}, Req),
     Path = path(Req, Opts),
@@ -118,7 +130,7 @@ pieces(Stream, Left, Limit, Deadline, Read) ->
 
 new_stream(Req) ->
     #{write_timeout_ms := Timeout} = ml_cluster_config:get(limits),
-    Expect = string:lowercase(req(header, [<<"expect">>, Req, <<>>])),
+    Expect = ml_cluster_ascii:lowercase(req(header, [<<"expect">>, Req, <<>>])),
     #stream{req = Req, timeout = Timeout, continue = Expect =:= <<"100-continue">>}.
 
 streamed({respond, Response}, Req) -> reply(Response, unread(Req), Req);

@@ -232,7 +232,7 @@ one_host(_, _) ->
 %% @doc Does the connection go on after this request?
 -spec is_persistent(head()) -> boolean().
 is_persistent(#{version := Version, headers := #{<<"connection">> := Connection}}) ->
-    Option = string:lowercase(Connection),
+    Option = ml_cluster_ascii:lowercase(Connection),
     case Version of
         {1, 0} -> Option =:= <<"keep-alive">>;
         _ -> binary:match(Option, <<"close">>) =:= nomatch
@@ -249,7 +249,7 @@ declared(#{headers := #{<<"transfer-encoding">> := _, <<"content-length">> := _}
 declared(#{headers := #{<<"transfer-encoding">> := _}, version := {1, 0}}) ->
     {error, {malformed, <<"Transfer-Encoding in HTTP/1.0">>}};
 declared(#{headers := #{<<"transfer-encoding">> := Coding}}) ->
-    case string:lowercase(Coding) of
+    case ml_cluster_ascii:lowercase(Coding) of
         <<"chunked">> -> {ok, chunked};
         _ -> {error, {malformed, <<"Transfer-Encoding: expected chunked">>}}
     end;

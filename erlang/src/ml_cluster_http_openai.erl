@@ -93,7 +93,7 @@ model(#{path := <<"/v1/models/", Encoded/binary>>}) ->
 decoded(Encoded) ->
     try uri_string:percent_decode(Encoded) of
         Name when is_binary(Name) -> Name;
-        {error, _} -> Encoded
+        _ -> Encoded
     catch
         throw:{error, _, _} -> Encoded
     end.

@@ -16,6 +16,7 @@
     | drain_ends
     | handler_failed
     | line_failed
+    | connection_failed
     | local_line
     | local_ended
     | event_handler_failed
@@ -34,7 +35,7 @@ write(Level, What, Fields) ->
     }).
 
 %% @doc Logs that something of ours has crashed: where, and nothing of what it was working on.
--spec bug(handler_failed | line_failed, error | exit | throw, term(), list()) -> ok.
+-spec bug(handler_failed | line_failed | connection_failed, error | exit | throw, term(), list()) -> ok.
 bug(What, Class, Reason, Stack) ->
     {Class, Name, Where} = ml_cluster_failure:bug(Class, Reason, Stack),
     write(error, What, #{class => Class, reason => Name, stack => Where}).
@@ -57,6 +58,8 @@ text(handler_failed, #{class := Class, reason := Reason, stack := Stack}) ->
     {"ml_cluster: a handler failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
 text(line_failed, #{class := Class, reason := Reason, stack := Stack}) ->
     {"ml_cluster: a line of a stream failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
+text(connection_failed, #{class := Class, reason := Reason, stack := Stack}) ->
+    {"ml_cluster: a connection failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
 text(local_line, #{line := Line}) ->
     {"ml_cluster local worker: ~ts", [Line]};
 text(local_ended, #{program := Program, status := Status, again_ms := Ms}) ->

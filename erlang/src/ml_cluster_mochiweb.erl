@@ -103,9 +103,21 @@ drain() ->
     _ = [Connection ! {?MODULE, drain} || Connection <- Linked, is_pid(Connection), Connection =/= Supervisor],
     mochiweb_socket_server:get(?MODULE, active_sockets).
 
-%% @doc Serves one connection; called by mochiweb.
+%% @doc Serves one connection; called by mochiweb. What crashes in it is told here: a report of
+%% proc_lib's shows the mailbox, and there the next requests are.
 -spec connection(gen_tcp:socket(), list()) -> no_return().
 connection(Socket, _) ->
+    try
+        served(Socket)
+    catch
+        exit:normal ->
+            exit(normal);
+        Class:Reason:Stack ->
+            ok = ml_cluster_log:bug(connection_failed, Class, Reason, Stack),
+            closed(Socket)
+    end.
+
+served(Socket) ->
     #{write_timeout_ms := Timeout} = Limits = ml_cluster_config:get(limits),
     Options = [{buffer, ?READ}, {send_timeout, Timeout}, {send_timeout_close, true}],
     _ = inet:setopts(Socket, Options),
@@ -247,7 +259,10 @@ head_of(Status, Headers) ->
 send(Data, #conn{socket = Socket}) -> gen_tcp:send(Socket, Data).
 
 -spec close(#conn{}) -> no_return().
-close(#conn{socket = Socket}) ->
+close(#conn{socket = Socket}) -> closed(Socket).
+
+-spec closed(gen_tcp:socket()) -> no_return().
+closed(Socket) ->
     _ = gen_tcp:close(Socket),
     exit(normal).
 
@@ -289,7 +304,7 @@ with_large_reads(Read, #conn{socket = Socket}) ->
     Result.
 
 is_continued(#{headers := #{<<"expect">> := Expected}}) ->
-    string:lowercase(Expected) =:= <<"100-continue">>;
+    ml_cluster_ascii:lowercase(Expected) =:= <<"100-continue">>;
 is_continued(_) ->
     false.
 

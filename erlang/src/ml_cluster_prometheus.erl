@@ -24,8 +24,9 @@ negotiate(Accept) ->
 
 %% A media range and its weight (RFC 9110, 12.4.2).
 range(Range) ->
-    [Name | Parameters] = [string:trim(Part) || Part <- binary:split(Range, <<";">>, [global])],
-    {string:lowercase(Name), weight(Parameters)}.
+    Parts = binary:split(Range, <<";">>, [global]),
+    [Name | Parameters] = [ml_cluster_ascii:trim(Part) || Part <- Parts],
+    {ml_cluster_ascii:lowercase(Name), weight(Parameters)}.
 
 weight(Parameters) ->
     case [Value || <<Q, "=", Value/binary>> <- Parameters, Q =:= $q orelse Q =:= $Q] of

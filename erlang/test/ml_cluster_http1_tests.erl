@@ -86,6 +86,8 @@ persistence_test_() ->
      || {Expected, Version, Headers} <- [
             {true, {1, 1}, #{}},
             {false, {1, 1}, #{<<"connection">> => <<"TE, Close">>}},
+            {true, {1, 1}, #{<<"connection">> => <<255>>}},
+            {false, {1, 1}, #{<<"connection">> => <<255, ", Close">>}},
             {false, {1, 0}, #{}},
             {true, {1, 0}, #{<<"connection">> => <<"Keep-Alive">>}}
         ]
@@ -111,6 +113,7 @@ declared_lengths_test() ->
             #{<<"content-length">> => <<"1234567890123456">>},
             #{<<"content-length">> => <<"7">>, <<"transfer-encoding">> => <<"chunked">>},
             #{<<"transfer-encoding">> => <<"chunked, chunked">>},
+            #{<<"transfer-encoding">> => <<"chunked", 255>>},
             #{<<"transfer-encoding">> => <<"gzip, chunked">>}
         ]
     ],

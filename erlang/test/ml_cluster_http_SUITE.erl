@@ -16,6 +16,8 @@ all() ->
         wrong_requests_get_their_status,
         workers_failures_get_their_status,
         hostile_framing_is_refused,
+        bytes_that_are_no_text_are_answered,
+        a_crash_says_nothing_of_what_was_sent,
         hostile_requests_cost_little,
         a_slow_body_is_cut,
         a_slow_head_is_cut,
@@ -59,6 +61,7 @@ init_per_suite(Config) ->
 end_per_suite(_) -> application:stop(ml_cluster).
 
 end_per_testcase(_, Config) ->
+    _ = logger:remove_handler(?MODULE),
     _ = application:stop(ml_cluster),
     Config.
 
@@ -250,6 +253,62 @@ hostile_framing_is_refused(Config) ->
     ?assertEqual(413, Bad("transfer-encoding: chunked\r\n\r\nffffffff\r\n")),
     ?assertEqual(413, Bad("content-length: 99999999999\r\n\r\n")),
     ?assertEqual(431, Bad([lists:duplicate(10000, "x: y\r\n"), "\r\n"])),
+    {200, _} = fetch("/health").
+
+%% A header may have any byte above 127, and a value that says nothing to us is passed over.
+bytes_that_are_no_text_are_answered(Config) ->
+    File = filename:join(?config(priv_dir, Config), "keys"),
+    ok = file:write_file(File, "a key\n"),
+    _ = cluster(["w1"], [{api_keys_file, File}, {http, #{port => 0, cors => ["https://a.example"]}}], Config),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => #{test => self()}}),
+    Key = "authorization: Bearer a key\r\n",
+    Lines = fun(Method, Path, Headers) -> [Method, " ", Path, " HTTP/1.1\r\n", Headers] end,
+    Get = fun(Path, Headers) -> Lines("GET", Path, [Key, "host: x\r\n", Headers, "connection: close\r\n\r\n"]) end,
+    Post = fun(Headers) -> Lines("POST", "/infer", [Key, "host: x\r\nconnection: close\r\n", Headers]) end,
+    Body = "\r\n{\"texts\":[\"a secret\"]}",
+    [
+        ?assertMatch({_, {Status, _, _}}, {What, raw(Bytes)})
+     || {What, Status, Bytes} <- [
+            {connection, 200, Get("/cluster", ["connection: ", 255, "\r\n"])},
+            {expect, 200, Post(["expect: ", 255, "\r\ncontent-length: 22\r\n", Body])},
+            {coding, 400, Post(["transfer-encoding: ", 255, "\r\n\r\n0\r\n\r\n"])},
+            {length, 400, Post(["content-length: ", 255, "\r\n\r\n"])},
+            {encoding, 415, Post(["content-encoding: ", 255, "\r\ncontent-length: 22\r\n", Body])},
+            {timeout, 400, Post(["x-timeout-ms: ", 255, "\r\ncontent-length: 22\r\n", Body])},
+            {accept, 200, Get("/metrics", ["accept: ", 255, ",text/plain;q=", 255, "\r\n"])},
+            {origin, 200, Get("/cluster", ["origin: ", 255, "\r\nx-request-id: ", 255, "\r\ntraceparent: ", 255, "\r\n"])},
+            {key, 401, Lines("GET", "/cluster", ["host: x\r\nauthorization: Bearer ", 255, "\r\nconnection: close\r\n\r\n"])},
+            {host, 200, Lines("GET", "/health", ["host: ", 255, "\r\nconnection: close\r\n\r\n"])},
+            {preflight, 204, Lines("OPTIONS", "/infer", ["host: x\r\norigin: https://a.example\r\n",
+                "access-control-request-headers: ", 255, "\r\nconnection: close\r\n\r\n"])},
+            {path, 404, Get(["/", 255], [])},
+            {model, 404, Get(["/v1/models/", 255], [])},
+            {encoded_model, 404, Get("/v1/models/%ff", [])}
+        ]
+    ],
+    %% What comes behind is the next request, and stays its own affair.
+    Socket = connect(),
+    ok = gen_tcp:send(Socket, [
+        Lines("GET", "/health", ["host: x\r\nconnection: ", 255, "\r\n\r\n"]),
+        Post(["content-length: 22\r\n", Body])
+    ]),
+    ?assertEqual(2, length(binary:matches(read_all(Socket, <<>>), <<"HTTP/1.1 200 OK">>))),
+    ok = logger:remove_handler(?MODULE),
+    ?assertEqual([], logged()).
+
+%% Whatever crashes in a connection: its mailbox has the next requests, with their texts and keys.
+a_crash_says_nothing_of_what_was_sent(Config) ->
+    _ = cluster(["w1"], [], Config),
+    {ok, Right} = ml_cluster_app:check(),
+    ok = ml_cluster_config:install(Right#{http := #{cors => no_list}}),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => #{test => self()}}),
+    Next = "POST /infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer secret\r\ncontent-length: 20\r\n\r\n{\"texts\":[\"secret\"]}",
+    ?assertEqual(closed, raw(["GET /health HTTP/1.1\r\nhost: x\r\norigin: secret\r\n\r\n", Next])),
+    ok = logger:remove_handler(?MODULE),
+    ok = ml_cluster_config:install(Right),
+    [Line] = logged(),
+    ?assertEqual(nomatch, string:find(Line, "secret")),
+    ?assertNotEqual(nomatch, string:find(Line, "a connection failed: error:")),
     {200, _} = fetch("/health").
 
 %% Each gets its status, and none costs a second or memory that stays.

@@ -25,6 +25,8 @@ cases() ->
         every_route_is_mounted,
         the_page_works_under_a_prefix,
         errors_have_their_status,
+        bytes_that_are_no_text_are_answered,
+        a_crash_says_nothing_of_what_was_sent,
         hostile_requests_cost_little,
         longer_than_idle_timeout,
         too_large_is_refused_before_it_is_read,
@@ -59,7 +61,7 @@ started(true, Config) ->
     true = rpc:call(Front, code, add_path, [Ebin]),
     ok = start_front(Front, proplists:get_value(node, Config)),
     Port = listen(Front),
-    [{front, Front}, {folder, Folder}, {port, Port} | Config].
+    [{front, Front}, {folder, Folder}, {inside, filename:dirname(Inside)}, {port, Port} | Config].
 
 end_per_suite(Config) ->
     case proplists:get_value(front, Config) of
@@ -185,6 +187,57 @@ errors_have_their_status(Config) ->
     ?assertMatch({422, _}, post(Config, "/infer", #{texts => 1})),
     ?assertMatch({405, _, _}, get(Config, "/infer")),
     ?assertMatch({400, _, _}, request(Config, "POST", "/infer", ["content-length: 1"], "{")).
+
+%% A header may have any byte above 127, and a value that says nothing to us is passed over.
+bytes_that_are_no_text_are_answered(Config) ->
+    Body = "{\"texts\":[\"a secret\"]}",
+    Post = fun(Header) ->
+        request(Config, "POST", "/infer", [Header, length_of(Body)], Body)
+    end,
+    {_, Lines} = logged(Config, fun() ->
+        ?assertMatch({200, _, _}, Post(["expect: ", 255])),
+        ?assertMatch({200, _, _}, Post(["origin: ", 255])),
+        ?assertMatch({200, _, _}, request(Config, "GET", "/metrics", [["accept: ", 255]], "")),
+        ?assertMatch({400, _, _}, request(Config, "POST", "/infer", [["transfer-encoding: ", 255]], "")),
+        ?assertMatch({404, _, _}, request(Config, "GET", "/v1/models/%ff", [], "")),
+        %% That one Cowboy reads.
+        ?assertMatch({_, true}, is_one_of([200, 400], status(Config, [
+            "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close, ", 255, "\r\n\r\n"])))
+    end),
+    ?assertEqual([], Lines).
+
+is_one_of(Statuses, Status) -> {Status, lists:member(Status, Statuses)}.
+
+%% Whatever crashes: its mailbox may have what was sent.
+a_crash_says_nothing_of_what_was_sent(Config) ->
+    Front = proplists:get_value(front, Config),
+    {ok, Right} = rpc:call(Front, ml_cluster_app, check, []),
+    ok = rpc:call(Front, ml_cluster_config, install, [Right#{http := #{cors => no_list}}]),
+    {Answer, Lines} = logged(Config, fun() ->
+        request(Config, "GET", "/health", ["origin: secret", "authorization: Bearer secret"], "")
+    end),
+    ok = rpc:call(Front, ml_cluster_config, install, [Right]),
+    ?assertMatch({500, _, _}, Answer),
+    ?assertMatch([_], Lines),
+    ?assertEqual([], [Line || Line <- Lines, binary:match(Line, <<"secret">>) =/= nomatch]),
+    ?assertEqual([], [Line || Line <- Lines, binary:match(Line, <<"a connection failed: error:">>) =:= nomatch]).
+
+%% What a function gives, and what the front logs meanwhile.
+logged(Config, Function) ->
+    Front = proplists:get_value(front, Config),
+    File = filename:join(proplists:get_value(inside, Config), "log"),
+    Formatter = {logger_formatter, #{single_line => true}},
+    ok = rpc:call(Front, logger, add_handler, [?MODULE, logger_std_h,
+        #{config => #{file => File}, formatter => Formatter}]),
+    try
+        Result = Function(),
+        ok = rpc:call(Front, logger_std_h, filesync, [?MODULE]),
+        {ok, Text} = rpc:call(Front, file, read_file, [File]),
+        {Result, binary:split(Text, <<"\n">>, [global, trim])}
+    after
+        ok = rpc:call(Front, logger, remove_handler, [?MODULE]),
+        _ = rpc:call(Front, file, delete, [File])
+    end.
 
 %% Each gets its status or a closed connection, none costs a second or memory that stays.
 hostile_requests_cost_little(Config) ->
