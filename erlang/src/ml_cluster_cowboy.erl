@@ -107,7 +107,7 @@ body(#{limit := Limit, timeout := Timeout}, Req) ->
         _ ->
             Stream = new_stream(Req),
             ok = continued(Stream),
-            pieces(Stream, Limit, Limit, now_ms() + Timeout, [])
+            pieces(Stream, Limit, Limit, now_ms() + Timeout, <<>>)
     end.
 
 pieces(_, Left, Limit, _, _) when Left < 0 ->
@@ -118,9 +118,9 @@ pieces(Stream, Left, Limit, Deadline, Read) ->
         Message when element(1, Message) =:= request_body ->
             case event(Message, Asked) of
                 {last, Data, _} when byte_size(Data) =< Left ->
-                    {ok, iolist_to_binary([Read, Data])};
+                    {ok, <<Read/binary, Data/binary>>};
                 {_, Data, Next} ->
-                    pieces(Next, Left - byte_size(Data), Limit, Deadline, [Read, Data])
+                    pieces(Next, Left - byte_size(Data), Limit, Deadline, <<Read/binary, Data/binary>>)
             end
     after max(0, Deadline - now_ms()) ->
         {error, slow_body}

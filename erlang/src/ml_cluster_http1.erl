@@ -3,7 +3,7 @@
 %% refused, for that is how a request is smuggled past a proxy.
 -module(ml_cluster_http1).
 
--export([head/3, declared/1, body/1, body/2, pending/1, is_persistent/1]).
+-export([head/3, declared/1, body/1, body/2, body/3, pending/1, is_persistent/1]).
 -export([response/3, chunk/1, last_chunk/0]).
 -export_type([head/0, declared/0, decoder/0, error/0]).
 
@@ -31,6 +31,7 @@
 -define(MAX_HEADERS, 128).
 %% The lines of chunks are short; ours is not the place for extensions.
 -define(MAX_CHUNK_LINE, 1024).
+-define(MAX_DIGITS, 8).
 -define(MAX_TRAILERS, 16).
 
 %% Neither a blank nor a control character.
@@ -276,34 +277,50 @@ pending({length, Left}) -> Left;
 pending({chunk, Left}) -> Left;
 pending(_) -> 0.
 
-%% @doc Decodes what has arrived: data so far, and what comes after the end of the body.
+%% @doc Decodes what has arrived: its data, and what comes after the end of the body.
 -spec body(decoder(), binary()) ->
-    {more, Data :: iodata(), decoder()}
-    | {last, Data :: iodata(), Rest :: binary()}
+    {more, Data :: binary(), decoder()}
+    | {last, Data :: binary(), Rest :: binary()}
     | {error, error()}.
-body(Decoder, Bytes) ->
+body(Decoder, Bytes) -> body(Decoder, Bytes, <<>>).
+
+%% @doc The same, with the data that came before it in front: one binary that grows, however small its
+%% chunks and however many.
+-spec body(decoder(), binary(), binary()) ->
+    {more, Data :: binary(), decoder()}
+    | {last, Data :: binary(), Rest :: binary()}
+    | {error, error()}.
+body(Decoder, Bytes, Data) ->
     try
-        decode(Decoder, Bytes, [])
+        decode(Decoder, Bytes, Data)
     catch
         throw:Reason -> {error, Reason}
     end.
 
-decode({length, Length}, Bytes, []) when byte_size(Bytes) >= Length ->
-    <<Data:Length/binary, Rest/binary>> = Bytes,
-    {last, Data, Rest};
-decode({length, Length}, Bytes, []) ->
-    {more, Bytes, {length, Length - byte_size(Bytes)}};
+decode({length, Length}, Bytes, Data) when byte_size(Bytes) >= Length ->
+    <<Part:Length/binary, Rest/binary>> = Bytes,
+    {last, joined(Data, Part), Rest};
+decode({length, Length}, Bytes, Data) ->
+    {more, joined(Data, Bytes), {length, Length - byte_size(Bytes)}};
 decode({size, Part}, Bytes, Data) ->
-    line(Part, Bytes, Data, size, fun(Line, Rest) -> decode(chunk_size(Line), Rest, Data) end);
+    Text = joined(Part, Bytes),
+    case chunk_size(Text, 0, 0) of
+        {Size, Rest} ->
+            ok = no_long_line(byte_size(Text) - byte_size(Rest) - 2),
+            decode(chunk_of(Size), Rest, Data);
+        more ->
+            ok = no_long_line(byte_size(Text)),
+            {more, Data, {size, Text}}
+    end;
 decode({chunk, Left}, Bytes, Data) when byte_size(Bytes) > Left ->
     <<Chunk:Left/binary, Rest/binary>> = Bytes,
-    decode({chunk_end, <<>>}, Rest, [Data, Chunk]);
+    decode({chunk_end, <<>>}, Rest, joined(Data, Chunk));
 decode({chunk, Left}, Bytes, Data) when byte_size(Bytes) =:= Left ->
-    {more, [Data, Bytes], {chunk_end, <<>>}};
+    {more, joined(Data, Bytes), {chunk_end, <<>>}};
 decode({chunk, Left}, Bytes, Data) ->
-    {more, [Data, Bytes], {chunk, Left - byte_size(Bytes)}};
+    {more, joined(Data, Bytes), {chunk, Left - byte_size(Bytes)}};
 decode({chunk_end, Part}, Bytes, Data) ->
-    case <<Part/binary, Bytes/binary>> of
+    case joined(Part, Bytes) of
         <<"\r\n", Rest/binary>> -> decode({size, <<>>}, Rest, Data);
         Short when Short =:= <<>>; Short =:= <<"\r">> -> {more, Data, {chunk_end, Short}};
         _ -> throw({malformed, <<"a chunk of the body has no end">>})
@@ -311,28 +328,49 @@ decode({chunk_end, Part}, Bytes, Data) ->
 decode({trailer, _, ?MAX_TRAILERS}, _, _) ->
     throw({malformed, <<"too many trailers">>});
 decode({trailer, Part, Count}, Bytes, Data) ->
-    line(Part, Bytes, Data, Count, fun
-        (<<>>, Rest) -> {last, Data, Rest};
+    [Line | Rest] = binary:split(joined(Part, Bytes), <<"\r\n">>),
+    ok = no_long_line(byte_size(Line)),
+    case Rest of
+        [] -> {more, Data, {trailer, Line, Count}};
+        [After] when Line =:= <<>> -> {last, Data, After};
         %% Trailers say nothing to us, but they are there to be read.
-        (_, Rest) -> decode({trailer, <<>>, Count + 1}, Rest, Data)
-    end).
-
-line(Part, Bytes, Data, What, Next) ->
-    Text = <<Part/binary, Bytes/binary>>,
-    case binary:split(Text, <<"\r\n">>) of
-        [Line, Rest] when byte_size(Line) =< ?MAX_CHUNK_LINE -> Next(Line, Rest);
-        [Short] when byte_size(Short) =< ?MAX_CHUNK_LINE -> {more, Data, unfinished(What, Short)};
-        _ -> throw({malformed, <<"a line of the body is too long">>})
+        [After] -> decode({trailer, <<>>, Count + 1}, After, Data)
     end.
 
-unfinished(size, Part) -> {size, Part};
-unfinished(Count, Part) -> {trailer, Part, Count}.
+%% Nearly always there is nothing before, and so nothing to copy.
+joined(<<>>, Bytes) -> Bytes;
+joined(Before, Bytes) -> <<Before/binary, Bytes/binary>>.
 
-chunk_size(Line) ->
-    case re:run(Line, "^([0-9A-Fa-f]{1,8})[ \t]*(;.*)?\\z", [{capture, [1], binary}]) of
-        {match, [Hex]} -> chunk_of(binary_to_integer(Hex, 16));
-        nomatch -> throw({malformed, <<"a chunk of the body has no size">>})
-    end.
+no_long_line(Length) when Length =< ?MAX_CHUNK_LINE -> ok;
+no_long_line(_) -> throw({malformed, <<"a line of the body is too long">>}).
+
+%% The size that a chunk begins with, and what comes after its line.
+chunk_size(<<C, Rest/binary>>, Size, Digits) when C >= $0, C =< $9, Digits < ?MAX_DIGITS ->
+    chunk_size(Rest, Size * 16 + C - $0, Digits + 1);
+chunk_size(<<C, Rest/binary>>, Size, Digits) when C >= $a, C =< $f, Digits < ?MAX_DIGITS ->
+    chunk_size(Rest, Size * 16 + C - $a + 10, Digits + 1);
+chunk_size(<<C, Rest/binary>>, Size, Digits) when C >= $A, C =< $F, Digits < ?MAX_DIGITS ->
+    chunk_size(Rest, Size * 16 + C - $A + 10, Digits + 1);
+chunk_size(<<>>, _, _) ->
+    more;
+chunk_size(_, _, 0) ->
+    throw(no_size());
+chunk_size(Text, Size, _) ->
+    after_size(Text, Size).
+
+no_size() -> {malformed, <<"a chunk of the body has no size">>}.
+
+after_size(<<"\r\n", Rest/binary>>, Size) -> {Size, Rest};
+after_size(<<C, Rest/binary>>, Size) when C =:= $\s; C =:= $\t -> after_size(Rest, Size);
+after_size(<<$;, Rest/binary>>, Size) -> extension(Rest, Size);
+after_size(Short, _) when Short =:= <<>>; Short =:= <<"\r">> -> more;
+after_size(_, _) -> throw(no_size()).
+
+%% It says nothing to us.
+extension(<<C, Rest/binary>>, Size) when C =/= $\r, C =/= $\n -> extension(Rest, Size);
+extension(<<"\r\n", Rest/binary>>, Size) -> {Size, Rest};
+extension(Short, _) when Short =:= <<>>; Short =:= <<"\r">> -> more;
+extension(_, _) -> throw(no_size()).
 
 chunk_of(0) -> {trailer, <<>>, 0};
 chunk_of(Size) -> {chunk, Size}.

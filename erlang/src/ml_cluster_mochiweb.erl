@@ -31,6 +31,8 @@
 %% once would take the answer back from it.
 -define(LINGER_MS, 10000).
 -define(LINGER_BYTES, 268435456).
+%% What the lines of a body's chunks may take besides as much as its data may.
+-define(CHUNK_LINES, 65536).
 %% A connection that is newer than that is not idle: its first request is on its way, and gets an answer
 %% from a front that stops, too.
 -define(NEW_MS, 1000).
@@ -286,9 +288,8 @@ body(#{limit := Limit}, Length, _, Conn) when is_integer(Length), Length > Limit
     {error, {too_large, <<"body">>, Length, Limit}, Conn};
 body(#{limit := Limit, timeout := Timeout}, Declared, Head, #conn{buffer = Buffer} = Conn) ->
     ok = continue(is_continued(Head) andalso Buffer =:= <<>>, Conn),
-    Read = fun() ->
-        pieces(ml_cluster_http1:body(Declared), Limit, now_ms() + Timeout, [], Conn)
-    end,
+    Bounds = #{limit => Limit, deadline => now_ms() + Timeout},
+    Read = fun() -> pieces(ml_cluster_http1:body(Declared), wire(Limit), Bounds, <<>>, Conn) end,
     case is_large(Declared, Buffer) of
         true -> with_large_reads(Read, Conn);
         false -> Read()
@@ -314,32 +315,42 @@ continue(true, Conn) ->
     _ = send(<<"HTTP/1.1 100 Continue\r\n\r\n">>, Conn),
     ok.
 
-pieces(Decoder, Left, Deadline, Read, #conn{buffer = Buffer} = Conn) ->
-    case ml_cluster_http1:body(Decoder, Buffer) of
-        {last, Data, Rest} ->
-            whole(Left - iolist_size(Data), [Read | Data], Conn#conn{buffer = Rest});
+%% `Wire': how many bytes may come in all, the lines of chunks included.
+pieces(Decoder, Wire, Bounds, Read, #conn{buffer = Buffer} = Conn) ->
+    case ml_cluster_http1:body(Decoder, Buffer, Read) of
+        {last, Body, Rest} ->
+            Left = Wire - byte_size(Buffer) + byte_size(Rest),
+            case excess(byte_size(Body), Left, Bounds) of
+                none -> {ok, Body, Conn#conn{buffer = Rest}};
+                Reason -> {error, Reason, Conn}
+            end;
         {more, Data, Next} ->
-            Fits = Left - iolist_size(Data),
-            Room = Fits - ml_cluster_http1:pending(Next),
-            more_pieces(Room, Next, Fits, Deadline, [Read | Data], Conn#conn{buffer = <<>>});
+            Left = Wire - byte_size(Buffer),
+            case excess(byte_size(Data) + ml_cluster_http1:pending(Next), Left, Bounds) of
+                none -> more_pieces(Next, Left, Bounds, Data, Conn#conn{buffer = <<>>});
+                Reason -> {error, Reason, Conn}
+            end;
         {error, Reason} ->
             {error, Reason, Conn}
     end.
 
-whole(Left, _, Conn) when Left < 0 -> too_large(Left, Conn);
-whole(_, Read, Conn) -> {ok, iolist_to_binary(Read), Conn}.
-
-more_pieces(Room, _, _, _, _, Conn) when Room < 0 ->
-    too_large(Room, Conn);
-more_pieces(_, Decoder, Left, Deadline, Read, Conn) ->
+more_pieces(Decoder, Wire, #{deadline := Deadline} = Bounds, Read, Conn) ->
     case bytes(Conn, Deadline) of
-        {ok, Conn1} -> pieces(Decoder, Left, Deadline, Read, Conn1);
+        {ok, Conn1} -> pieces(Decoder, Wire, Bounds, Read, Conn1);
         {error, timeout, Conn1} -> {error, slow_body, Conn1};
         {error, closed, _} = Error -> Error
     end.
 
-too_large(Missing, #conn{limits = #{body_bytes := Limit}} = Conn) ->
-    {error, {too_large, <<"body">>, Limit - Missing, Limit}, Conn}.
+excess(Length, _, #{limit := Limit}) when Length > Limit ->
+    {too_large, <<"body">>, Length, Limit};
+excess(_, Wire, #{limit := Limit}) when Wire < 0 ->
+    Most = wire(Limit),
+    {too_large, <<"body with its chunks">>, Most - Wire, Most};
+excess(_, _, _) ->
+    none.
+
+%% A line for each byte or two is no body that anybody needs.
+wire(Limit) -> 2 * Limit + ?CHUNK_LINES.
 
 %% ---- Handling, while the client is watched ----
 
@@ -489,10 +500,10 @@ event(_, _) ->
     other.
 
 decoded({more, Data, Decoder}, Conn, Stream) ->
-    {data, iolist_to_binary(Data), Stream#stream{conn = Conn, decoder = Decoder}};
+    {data, Data, Stream#stream{conn = Conn, decoder = Decoder}};
 decoded({last, Data, _}, Conn, Stream) ->
     %% The connection ends with the stream: what follows on it is not answered.
-    {last, iolist_to_binary(Data), Stream#stream{conn = armed(once, Conn)}};
+    {last, Data, Stream#stream{conn = armed(once, Conn)}};
 decoded({error, Reason}, _, _) ->
     {error, Reason}.
 

@@ -129,9 +129,48 @@ bad_chunks_test_() ->
             "123456789\r\n",
             "3\r\nabcdef\r\n",
             ["3;", lists:duplicate(2000, $x)],
+            ["3;", lists:duplicate(1023, $x), "\r\nabc\r\n"],
+            ";x\r\n",
+            " 3\r\n",
+            "3 3\r\n",
+            "3\rabc",
+            "3;a\nb\r\nabc\r\n",
+            "3;a\rb\r\nabc\r\n",
             ["0\r\n", lists:duplicate(17, "a: b\r\n"), "\r\n"]
         ]
     ].
+
+good_chunks_test_() ->
+    [
+        ?_assertEqual({last, <<"abc">>, <<"GET">>}, ml_cluster_http1:body({size, <<>>}, iolist_to_binary([Body, "GET"])))
+     || Body <- [
+            "3\r\nabc\r\n0\r\n\r\n",
+            "00000003 \t\r\nabc\r\n0\r\n\r\n",
+            "3;a=\"b\"\r\nabc\r\n0 ;\r\n\r\n",
+            "1\r\na\r\n2\r\nbc\r\n000\r\na: b\r\n\r\n",
+            ["3;", lists:duplicate(1022, $x), "\r\nabc\r\n0\r\n\r\n"]
+        ]
+    ].
+
+hexadecimal_test() ->
+    {more, <<>>, Decoder} = ml_cluster_http1:body({size, <<>>}, <<"19afAF\r\n">>),
+    ?assertEqual(16#19afAF, ml_cluster_http1:pending(Decoder)).
+
+%% However many chunks there are in one read, each costs the same, and nothing but its data is kept.
+chunks_of_a_byte_test_() ->
+    {timeout, 30, fun() ->
+        Count = 500000,
+        Sent = binary:copy(<<"1\r\n \r\n">>, Count),
+        Heap = #{size => 1000000, kill => true, error_logger => false},
+        {Pid, Ref} = spawn_opt(
+            fun() ->
+                {more, Data, {size, <<>>}} = ml_cluster_http1:body({size, <<>>}, Sent),
+                exit({read, byte_size(iolist_to_binary(Data))})
+            end,
+            [monitor, {max_heap_size, Heap}]
+        ),
+        receive {'DOWN', Ref, process, Pid, Reason} -> ?assertEqual({read, Count}, Reason) end
+    end}.
 
 what_is_to_come_test() ->
     {more, _, Decoder} = ml_cluster_http1:body({size, <<>>}, <<"ffffffff\r\nabc">>),

@@ -19,6 +19,7 @@ all() ->
         bytes_that_are_no_text_are_answered,
         a_crash_says_nothing_of_what_was_sent,
         hostile_requests_cost_little,
+        chunks_of_a_byte_cost_little,
         a_slow_body_is_cut,
         a_slow_head_is_cut,
         a_number_of_a_million_digits_costs_nothing,
@@ -336,6 +337,32 @@ hostile_requests_cost_little(Config) ->
         ]
     ],
     until(fun() -> collected() - Before < 10000000 end).
+
+%% Their framing is not data, and counts all the same.
+chunks_of_a_byte_cost_little(Config) ->
+    with_small_heaps(fun() ->
+        _ = cluster(["w1"], [], Config),
+        Chunk = <<"1\r\n \r\n">>,
+        Head = "POST /infer HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n",
+        {400, _, _} = raw([Head, binary:copy(Chunk, 2000000), "0\r\n\r\n"]),
+        ok = application:stop(ml_cluster),
+        _ = cluster(["w2"], [{limits, #{body_bytes => 100000}}], Config),
+        Padded = [<<"1;">>, binary:copy(<<"x">>, 1000), <<"\r\n \r\n">>],
+        {413, _, Refused} = raw([Head, lists:duplicate(300, Padded), "0\r\n\r\n"]),
+        ?assertNotEqual(nomatch, binary:match(Refused, <<"body with its chunks: at most 265536, got ">>)),
+        %% What comes behind the body is no part of it.
+        Next = lists:duplicate(100, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n"),
+        {400, _, _} = raw([Head, lists:duplicate(200, Padded), "0\r\n\r\n", Next])
+    end).
+
+%% A process that needs more than 32 MB ends.
+with_small_heaps(Run) ->
+    Before = erlang:system_flag(max_heap_size, #{size => 4000000, kill => true, error_logger => false}),
+    try
+        Run()
+    after
+        erlang:system_flag(max_heap_size, Before)
+    end.
 
 %% Bytes of the VM after a collection of all processes.
 collected() ->

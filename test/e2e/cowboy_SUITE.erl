@@ -261,6 +261,8 @@ hostile_requests_cost_little(Config) ->
             {key_twice, [400], Body(<<"{\"texts\":[\"a\"],\"texts\":[\"b\"]}">>)},
             {not_utf8, [400], Body(<<"{\"texts\":[\"", 255, "\"]}">>)},
             {bad_chunk, [400, closed], Chunked("zz\r\n")},
+            {chunks_of_a_byte, [400], Chunked([binary:copy(<<"1\r\n \r\n">>, 100000), "0\r\n\r\n"])},
+            {values, [413], Body([<<"{\"texts\":[">>, binary:copy(<<"\"\",">>, 300000), <<"\"\"]}">>])},
             {two_lengths, [400, closed],
                 [Head, "content-length: 5\r\ncontent-length: 6\r\n\r\nhello"]},
             {both_framings, [400, closed],
