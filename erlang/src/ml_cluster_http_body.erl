@@ -7,15 +7,23 @@
 %% A day: what ml_cluster takes.
 -define(MAX_TIMEOUT, 86400000).
 -define(GRACE, 1000).
+%% Of a request, besides its texts.
+-define(OTHER_VALUES, 1000).
 
 %% @doc The body as a JSON object.
 -spec object(ml_cluster_http:request()) -> map().
 object(#{body := Body}) ->
-    case ml_cluster_json:decode(Body) of
+    case ml_cluster_json:decode(Body, max_values()) of
         {ok, #{} = Object} -> Object;
         {ok, _} -> throw({http, {malformed, <<"expected a JSON object">>}});
-        {error, What} -> throw({http, {malformed, What}})
+        {error, Reason} -> throw({http, Reason})
     end.
+
+%% The texts of a call and whatever else a request says. Twice as many texts: who has somewhat too many
+%% is told how many there are.
+max_values() ->
+    #{texts := Texts} = ml_cluster_config:get(limits),
+    2 * Texts + ?OTHER_VALUES.
 
 %% @doc The body as a JSON object with all required and no unknown fields.
 -spec object(ml_cluster_http:request(), [binary()], [binary()]) -> map().

@@ -10,6 +10,8 @@
 -export([run/2]).
 
 -define(AHEAD, 65536).
+%% Far more than a line has that says something to us.
+-define(LINE_VALUES, 100).
 
 -type line() :: {pending, pid()} | {done, iodata()}.
 
@@ -163,7 +165,7 @@ start(Line, Index, #stream{options = Options}) ->
 %% The line's process is linked to the stream's: an error in here must not end the others.
 answer(Line, Index, Options) ->
     try
-        #{<<"text">> := Text} = Object = object(ml_cluster_json:decode(Line)),
+        #{<<"text">> := Text} = Object = object(ml_cluster_json:decode(Line, ?LINE_VALUES)),
         case ml_cluster:encode([Text], ml_cluster_http_body:model(Object), Options) of
             {ok, #{embeddings := [Vector]}} -> embedded(Index, Vector);
             {error, Reason} -> failed(Index, Reason)
@@ -184,8 +186,8 @@ object({ok, #{<<"text">> := Text} = Object}) when is_binary(Text) ->
     end;
 object({ok, _}) ->
     throw({http, {bad_argument, <<"text">>, <<"expected a string, or an object with text">>}});
-object({error, What}) ->
-    throw({http, {malformed, What}}).
+object({error, Reason}) ->
+    throw({http, Reason}).
 
 embedded(Index, Vector) ->
     line(#{index => Index, embedding => ml_cluster_http_infer:vector(Vector)}).

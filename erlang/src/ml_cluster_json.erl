@@ -1,11 +1,12 @@
 %% @doc JSON in and out, by OTP's `json' where it is (27 and later), else by jiffy.
 %%
-%% Neither decoder bounds the nesting or the length of a number (a number of 100,000 digits costs
-%% 80 ms and grows with the square), so a scan looks at the text first. Of a key that stands twice
-%% jiffy keeps the last and `json' the first: here it is an error.
+%% Neither decoder bounds the nesting, the length of a number (a number of 100,000 digits costs 80 ms and
+%% grows with the square) or how many values there are (three bytes of text become two hundred of memory),
+%% so a scan looks at the text first. Of a key that stands twice jiffy keeps the last and `json' the first:
+%% here it is an error.
 -module(ml_cluster_json).
 
--export([decode/1, encode/1, available/0]).
+-export([decode/2, encode/1, available/0]).
 -export_type([value/0, output/0]).
 
 -type value() ::
@@ -22,13 +23,19 @@
 -spec available() -> boolean().
 available() -> library() =/= none.
 
-%% @doc Decodes a whole text. The reason says what is wrong with it.
--spec decode(binary()) -> {ok, value()} | {error, binary()}.
-decode(Text) ->
-    case scan(Text, 0) of
+%% @doc Decodes a whole text of not much more than so many values. The reason says what is wrong with it.
+-spec decode(binary(), pos_integer()) ->
+    {ok, value()}
+    | {error, {malformed, binary()} | {too_large, binary(), {at_least, pos_integer()}, pos_integer()}}.
+decode(Text, MaxValues) ->
+    case scan(Text, 0, MaxValues) of
         ok -> parse(library(), Text);
-        {error, _} = Error -> Error
+        deep -> malformed(<<"nested deeper than 32">>);
+        long -> malformed(<<"a number of more than 64 characters">>);
+        many -> {error, {too_large, <<"values">>, {at_least, MaxValues + 1}, MaxValues}}
     end.
+
+malformed(What) -> {error, {malformed, What}}.
 
 %% Remembered: asking the code server for a module that is not there costs half a millisecond, and
 %% there is one code server.
@@ -58,50 +65,54 @@ jiffy_or_none() ->
 
 %% ---- The scan ----
 
-scan(<<$", Rest/binary>>, Depth) -> in_string(Rest, Depth);
-scan(<<C, _/binary>>, ?MAX_DEPTH) when C =:= $[; C =:= ${ -> {error, <<"nested deeper than 32">>};
-scan(<<C, Rest/binary>>, Depth) when C =:= $[; C =:= ${ -> scan(Rest, Depth + 1);
-scan(<<C, Rest/binary>>, Depth) when C =:= $]; C =:= $} -> scan(Rest, Depth - 1);
-scan(<<C, Rest/binary>>, Depth) when C >= $0, C =< $9 -> in_number(Rest, ?MAX_NUMBER - 1, Depth);
-scan(<<_, Rest/binary>>, Depth) -> scan(Rest, Depth);
-scan(<<>>, _) -> ok.
+%% `Left': of the commas and openings that there may be. Each value but the first comes after one.
+scan(<<$", Rest/binary>>, Depth, Left) -> in_string(Rest, Depth, Left);
+scan(<<C, _/binary>>, ?MAX_DEPTH, _) when C =:= $[; C =:= ${ -> deep;
+scan(<<C, _/binary>>, _, 0) when C =:= $,; C =:= $[; C =:= ${ -> many;
+scan(<<$,, Rest/binary>>, Depth, Left) -> scan(Rest, Depth, Left - 1);
+scan(<<C, Rest/binary>>, Depth, Left) when C =:= $[; C =:= ${ -> scan(Rest, Depth + 1, Left - 1);
+scan(<<C, Rest/binary>>, Depth, Left) when C =:= $]; C =:= $} -> scan(Rest, Depth - 1, Left);
+scan(<<C, Rest/binary>>, Depth, Left) when C >= $0, C =< $9 ->
+    in_number(Rest, ?MAX_NUMBER - 1, Depth, Left);
+scan(<<_, Rest/binary>>, Depth, Left) -> scan(Rest, Depth, Left);
+scan(<<>>, _, _) -> ok.
 
 %% Nearly all bytes of a request are those of its texts: eight are looked at in a step.
-in_string(<<A, B, C, D, E, F, G, H, Rest/binary>>, Depth) when
+in_string(<<A, B, C, D, E, F, G, H, Rest/binary>>, Depth, Left) when
     ?IS_TEXT(A), ?IS_TEXT(B), ?IS_TEXT(C), ?IS_TEXT(D),
     ?IS_TEXT(E), ?IS_TEXT(F), ?IS_TEXT(G), ?IS_TEXT(H)
 ->
-    in_string(Rest, Depth);
-in_string(<<$", Rest/binary>>, Depth) ->
-    scan(Rest, Depth);
-in_string(<<$\\, _, Rest/binary>>, Depth) ->
-    in_string(Rest, Depth);
-in_string(<<_, Rest/binary>>, Depth) ->
-    in_string(Rest, Depth);
-in_string(<<>>, _) ->
+    in_string(Rest, Depth, Left);
+in_string(<<$", Rest/binary>>, Depth, Left) ->
+    scan(Rest, Depth, Left);
+in_string(<<$\\, _, Rest/binary>>, Depth, Left) ->
+    in_string(Rest, Depth, Left);
+in_string(<<_, Rest/binary>>, Depth, Left) ->
+    in_string(Rest, Depth, Left);
+in_string(<<>>, _, _) ->
     ok.
 
-in_number(<<C, Rest/binary>>, Left, Depth) when
+in_number(<<C, Rest/binary>>, Digits, Depth, Left) when
     C >= $0, C =< $9; C =:= $.; C =:= $e; C =:= $E; C =:= $+; C =:= $-
 ->
-    case Left of
-        0 -> {error, <<"a number of more than 64 characters">>};
-        _ -> in_number(Rest, Left - 1, Depth)
+    case Digits of
+        0 -> long;
+        _ -> in_number(Rest, Digits - 1, Depth, Left)
     end;
-in_number(Rest, _, Depth) ->
-    scan(Rest, Depth).
+in_number(Rest, _, Depth, Left) ->
+    scan(Rest, Depth, Left).
 
 %% ---- Decoding ----
 
 parse(none, _) ->
-    {error, <<"no JSON library: this node needs OTP 27 or jiffy">>};
+    malformed(<<"no JSON library: this node needs OTP 27 or jiffy">>);
 parse(Library, Text) ->
     try
         {ok, parse_with(Library, Text)}
     catch
-        throw:{duplicate_key, _} -> {error, <<"a key stands twice in an object">>};
-        error:_ -> {error, <<"not JSON in UTF-8">>};
-        throw:_ -> {error, <<"not JSON in UTF-8">>}
+        throw:{duplicate_key, _} -> malformed(<<"a key stands twice in an object">>);
+        error:_ -> malformed(<<"not JSON in UTF-8">>);
+        throw:_ -> malformed(<<"not JSON in UTF-8">>)
     end.
 
 parse_with(jiffy, Text) ->

@@ -20,6 +20,7 @@ all() ->
         a_crash_says_nothing_of_what_was_sent,
         hostile_requests_cost_little,
         chunks_of_a_byte_cost_little,
+        values_without_end_cost_little,
         a_slow_body_is_cut,
         a_slow_head_is_cut,
         a_number_of_a_million_digits_costs_nothing,
@@ -116,7 +117,7 @@ post(Path, Headers, Body) -> json(request("POST", Path, Headers, Body)).
 fetch(Path) -> json(request("GET", Path, [], "")).
 
 json({Status, _, Body}) ->
-    {ok, Value} = ml_cluster_json:decode(Body),
+    {ok, Value} = ml_cluster_json:decode(Body, 1000000),
     {Status, Value}.
 
 reason({Status, #{<<"error">> := #{<<"reason">> := Reason, <<"message">> := Message}}}) when
@@ -355,6 +356,33 @@ chunks_of_a_byte_cost_little(Config) ->
         {400, _, _} = raw([Head, lists:duplicate(200, Padded), "0\r\n\r\n", Next])
     end).
 
+%% They are counted before they are values; texts that are too many, but not by far, are told by number.
+values_without_end_cost_little(Config) ->
+    Many = fun(Value) -> lists:join($,, lists:duplicate(16000000 div (iolist_size(Value) + 1), Value)) end,
+    Keys = fun(Count) -> lists:join($,, [[$", integer_to_list(I, 36), "\":1"] || I <- lists:seq(1, Count)]) end,
+    Message = fun({413, #{<<"error">> := #{<<"message">> := Text}}}) -> Text end,
+    Texts = fun(Count) -> ["{\"texts\":[", lists:join($,, lists:duplicate(Count, "\"\"")), "]}"] end,
+    Over = <<"values: at most 201000, got at least 201001">>,
+    with_small_heaps(fun() ->
+        _ = cluster(["w1"], [], Config),
+        ?assertEqual(Over, Message(post("/infer", ["{\"texts\":[", Many("\"\""), "]}"]))),
+        ?assertEqual(Over, Message(post("/infer", ["{\"texts\":[", Many("{}"), "]}"]))),
+        ?assertEqual(Over, Message(post("/infer", ["{\"texts\":[", Many("1"), "]}"]))),
+        ?assertEqual(Over, Message(post("/infer", ["{", Keys(1200000), "}"]))),
+        ?assertMatch({413, #{<<"error">> := _}}, post("/v1/embeddings", ["{\"input\":[", Many("\"\""), "]}"])),
+        ?assertMatch({413, #{<<"error_type">> := <<"Validation">>}}, post("/embed", ["{\"inputs\":[", Many("\"\""), "]}"])),
+        ?assertEqual(<<"texts: at most 100000, got 100001">>, Message(post("/infer", Texts(100001))))
+    end),
+    ok = application:stop(ml_cluster),
+    _ = cluster(["w2"], [{limits, #{texts => 1000}}], Config),
+    ?assertMatch({200, _}, post("/infer", Texts(1000))),
+    ?assertEqual(<<"texts: at most 1000, got 1001">>, Message(post("/infer", Texts(1001)))),
+    ?assertEqual(<<"texts: at most 1000, got 2900">>, Message(post("/infer", Texts(2900)))),
+    {200, _, Answer} = raw([stream_head("transfer-encoding: chunked\r\n"),
+        ml_cluster_http1:chunk(["[", lists:join($,, lists:duplicate(900000, "1")), "]\n\"a\"\n"]), "0\r\n\r\n"]),
+    {whole, Lines} = chunked(Answer),
+    ?assertMatch([#{<<"error">> := #{<<"reason">> := <<"too_large">>}}, #{<<"embedding">> := _}], lines(Lines)).
+
 %% A process that needs more than 32 MB ends.
 with_small_heaps(Run) ->
     Before = erlang:system_flag(max_heap_size, #{size => 4000000, kill => true, error_logger => false}),
@@ -390,7 +418,7 @@ a_number_of_a_million_digits_costs_nothing(Config) ->
     Digits = binary:copy(<<"9">>, 1000000),
     {400, _} = post("/infer", [<<"{\"texts\":">>, Digits, <<"}">>]),
     {reductions, Cost} = process_info(self(), reductions),
-    ?assertMatch({error, _}, ml_cluster_json:decode(Digits)),
+    ?assertMatch({error, {malformed, _}}, ml_cluster_json:decode(Digits, 1)),
     {reductions, After} = process_info(self(), reductions),
     ?assert(After - Cost < 100000).
 
@@ -725,7 +753,7 @@ chunked(Bytes, Read) ->
 
 lines(Bytes) ->
     [
-        begin {ok, Value} = ml_cluster_json:decode(Line), Value end
+        begin {ok, Value} = ml_cluster_json:decode(Line, 1000), Value end
      || Line <- binary:split(Bytes, <<"\n">>, [global, trim])
     ].
 

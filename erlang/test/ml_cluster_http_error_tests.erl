@@ -63,7 +63,7 @@ tei_status(Status, _) -> Status.
 tei(Reason) ->
     #{status := Status, body := Body} = ml_cluster_http_error:response(tei, Reason),
     {ok, #{<<"error">> := Text, <<"error_type">> := Type}} =
-        ml_cluster_json:decode(iolist_to_binary(Body)),
+        ml_cluster_json:decode(iolist_to_binary(Body), 100),
     ?assert(is_binary(Text)),
     Types = [<<"Unhealthy">>, <<"Backend">>, <<"Overloaded">>, <<"Validation">>, <<"Tokenizer">>, <<"Empty">>],
     ?assert(lists:member(Type, Types)),
@@ -74,5 +74,5 @@ fields({Status, Error}) ->
 
 answer(Dialect, Reason) ->
     #{status := Status, body := Body} = ml_cluster_http_error:response(Dialect, Reason),
-    {ok, #{<<"error">> := Error}} = ml_cluster_json:decode(iolist_to_binary(Body)),
+    {ok, #{<<"error">> := Error}} = ml_cluster_json:decode(iolist_to_binary(Body), 100),
     {Status, Error}.

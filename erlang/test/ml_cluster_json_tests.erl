@@ -4,7 +4,7 @@
 -import(proper_unicode, [utf8/0]).
 -import(proper_types, [integer/0, float/0, boolean/0, list/1, oneof/1, frequency/1, byte/0]).
 
-decode(Text) -> ml_cluster_json:decode(iolist_to_binary(Text)).
+decode(Text) -> ml_cluster_json:decode(iolist_to_binary(Text), 1000000).
 encode(Term) -> iolist_to_binary(ml_cluster_json:encode(Term)).
 
 values_test_() ->
@@ -21,7 +21,7 @@ values_test_() ->
 
 refused_test_() ->
     [
-        ?_assertMatch({error, What} when is_binary(What), decode(Text))
+        ?_assertMatch({error, {malformed, What}} when is_binary(What), decode(Text))
      || Text <- [
             "",
             "{",
@@ -43,10 +43,27 @@ refused_test_() ->
 a_long_number_costs_nothing_test() ->
     Text = binary:copy(<<"9">>, 1000000),
     {Micros, Result} = timer:tc(fun() -> decode(Text) end),
-    ?assertEqual({error, <<"a number of more than 64 characters">>}, Result),
+    ?assertEqual({error, {malformed, <<"a number of more than 64 characters">>}}, Result),
     ?assert(Micros < 100000),
     ?assertEqual({ok, 1.0e10}, decode("1.0e10")),
     ?assertEqual({ok, [-12]}, decode("[-12]")).
+
+%% Commas and openings, wherever a value may come; not those in strings.
+values_are_counted_test_() ->
+    Many = {error, {too_large, <<"values">>, {at_least, 4}, 3}},
+    [
+        ?_assertEqual(Expected, ml_cluster_json:decode(Text, 3))
+     || {Expected, Text} <- [
+            {{ok, [1, 2, 3]}, <<"[1,2,3]">>},
+            {{ok, [<<",[{,">>, <<"\",">>]}, <<"[\",[{,\",\"\\\",\"]">>},
+            {{ok, [[[]]]}, <<"[[[]]]">>},
+            {{ok, #{<<"a">> => 1, <<"b">> => 2, <<"c">> => 3}}, <<"{\"a\":1,\"b\":2,\"c\":3}">>},
+            {Many, <<"[1,2,3,4]">>},
+            {Many, <<"[{},{}]">>},
+            {Many, <<"{\"a\":1,\"b\":2,\"c\":3,\"d\":4}">>},
+            {Many, <<",,,,">>}
+        ]
+    ].
 
 encodes_test_() ->
     [
@@ -88,6 +105,6 @@ prop_garbage() ->
         list(Byte),
         case decode(Bytes) of
             {ok, _} -> true;
-            {error, What} -> is_binary(What)
+            {error, {malformed, What}} -> is_binary(What)
         end
     ).
