@@ -49,6 +49,9 @@
 %% Closes idle connections and says how many are open; asked again and again by a front that stops.
 -callback drain() -> non_neg_integer().
 
+%% How many connections are open.
+-callback connections() -> non_neg_integer().
+
 %% Asks for the next part of the body: it comes as one message to the calling process. Not to be
 %% called again before that message.
 -callback more(state()) -> state().
@@ -70,7 +73,7 @@
 -callback finish(state()) -> ok | {error, closed}.
 
 %% A server that has its own listener (Hornbeam's) starts none.
--optional_callbacks([usable/0, child_spec/2, drain/0]).
+-optional_callbacks([usable/0, child_spec/2, drain/0, connections/0]).
 
 -spec more(conn()) -> conn().
 more({Adapter, State}) -> {Adapter, Adapter:more(State)}.

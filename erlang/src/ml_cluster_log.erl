@@ -17,6 +17,7 @@
     | handler_failed
     | line_failed
     | connection_failed
+    | connections_taken
     | local_line
     | local_ended
     | event_handler_failed
@@ -60,6 +61,8 @@ text(line_failed, #{class := Class, reason := Reason, stack := Stack}) ->
     {"ml_cluster: a line of a stream failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
 text(connection_failed, #{class := Class, reason := Reason, stack := Stack}) ->
     {"ml_cluster: a connection failed: ~0tp:~0tp ~0tp", [Class, Reason, Stack]};
+text(connections_taken, #{limit := Limit}) ->
+    {"ml_cluster: all ~b connections are taken: new clients wait", [Limit]};
 text(local_line, #{line := Line}) ->
     {"ml_cluster local worker: ~ts", [Line]};
 text(local_ended, #{program := Program, status := Status, again_ms := Ms}) ->

@@ -12,6 +12,7 @@
 -define(TURNS, 1).
 -define(EVENT_FAILURE, 2).
 -define(IN_FLIGHT, 3).
+-define(CONNECTIONS_TAKEN, 4).
 -define(COUNTERS, [total, distributed, local_fallback, errors, texts, cached]).
 -record(metrics, {
     counters :: counters:counters_ref(),
@@ -29,7 +30,7 @@ init() ->
 new() ->
     #metrics{
         counters = counters:new(length(?COUNTERS), [write_concurrency]),
-        atomics = atomics:new(3, [])
+        atomics = atomics:new(4, [])
     }.
 
 metrics() -> persistent_term:get(?MODULE).
@@ -64,13 +65,17 @@ ended() -> atomics:sub((metrics())#metrics.atomics, ?IN_FLIGHT, 1).
 in_flight() -> atomics:get((metrics())#metrics.atomics, ?IN_FLIGHT).
 
 %% @doc True for one of those who ask within so many milliseconds.
--spec is_due(event_failure, pos_integer()) -> boolean().
-is_due(event_failure, Every) ->
+-spec is_due(event_failure | connections_taken, pos_integer()) -> boolean().
+is_due(What, Every) ->
     #metrics{atomics = Atomics} = metrics(),
+    Index = told(What),
     Now = erlang:system_time(millisecond),
-    Last = atomics:get(Atomics, ?EVENT_FAILURE),
-    Now - Last >= Every andalso
-        atomics:compare_exchange(Atomics, ?EVENT_FAILURE, Last, Now) =:= ok.
+    Last = atomics:get(Atomics, Index),
+    Now - Last >= Every andalso atomics:compare_exchange(Atomics, Index, Last, Now) =:= ok.
+
+%% Where it stands when that was told last.
+told(event_failure) -> ?EVENT_FAILURE;
+told(connections_taken) -> ?CONNECTIONS_TAKEN.
 
 %% @doc The keys of attempts/1.
 -spec outcomes() -> [ml_cluster_failure:outcome()].

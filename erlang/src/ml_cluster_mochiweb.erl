@@ -10,7 +10,7 @@
 -module(ml_cluster_mochiweb).
 -behaviour(ml_cluster_http_adapter).
 
--export([usable/0, child_spec/2, start_link/1, drain/0, connection/2, port/0]).
+-export([usable/0, child_spec/2, start_link/1, drain/0, connections/0, connection/2, port/0]).
 -export([more/1, event/2, start/3, write/2, finish/1]).
 
 %% Bytes that one message from the socket brings at most. The driver keeps a buffer of that size for
@@ -33,6 +33,8 @@
 -define(LINGER_BYTES, 268435456).
 %% What the lines of a body's chunks may take besides as much as its data may.
 -define(CHUNK_LINES, 65536).
+%% How often it is told that all connections are taken.
+-define(SILENCE_MS, 60000).
 %% A connection that is newer than that is not idle: its first request is on its way, and gets an answer
 %% from a front that stops, too.
 -define(NEW_MS, 1000).
@@ -79,12 +81,22 @@ child_spec(#{ip := Ip, port := Port}, #{connections := Max}) ->
         {port, Port},
         {loop, {?MODULE, connection}},
         {max, Max},
+        {profile_fun, fun(Opened) -> limited(proplists:get_value(active_sockets, Opened), Max) end},
         {recbuf, undefined},
         {backlog, 1024},
         %% Without it a keep-alive reply takes 40 ms more.
         {nodelay, true}
     ],
     #{id => ?MODULE, start => {?MODULE, start_link, [Options]}}.
+
+%% At its limit mochiweb takes no further connection until one ends, and says nothing.
+limited(Open, Max) when Open < Max ->
+    ok;
+limited(_, Max) ->
+    case ml_cluster_metrics:is_due(connections_taken, ?SILENCE_MS) of
+        true -> ml_cluster_log:write(warning, connections_taken, #{limit => Max});
+        false -> ok
+    end.
 
 %% @private
 -spec start_link([tuple()]) -> {ok, pid()} | {error, term()}.
@@ -103,7 +115,11 @@ drain() ->
     {links, Linked} = process_info(whereis(?MODULE), links),
     Supervisor = whereis(ml_cluster_sup),
     _ = [Connection ! {?MODULE, drain} || Connection <- Linked, is_pid(Connection), Connection =/= Supervisor],
-    mochiweb_socket_server:get(?MODULE, active_sockets).
+    connections().
+
+%% @doc How many connections are open.
+-spec connections() -> non_neg_integer().
+connections() -> mochiweb_socket_server:get(?MODULE, active_sockets).
 
 %% @doc Serves one connection; called by mochiweb. What crashes in it is told here: a report of
 %% proc_lib's shows the mailbox, and there the next requests are.

@@ -78,6 +78,10 @@ families() ->
          || W <- Workers, Outcome <- ml_cluster_metrics:outcomes()
         ]),
         counter("ml_cluster_http_responses", "Responses by route and class.", responses()),
+        gauge("ml_cluster_http_connections", "Open connections of the front's HTTP server.", [
+            {[], Adapter:connections()}
+         || #{adapter := Adapter} <- [ml_cluster_config:get(http, false)]
+        ]),
         histogram("ml_cluster_http_request_seconds", "Time to answer by route.", http_request),
         histogram("ml_cluster_call_seconds", "Time of a call by function and outcome.", call),
         histogram(

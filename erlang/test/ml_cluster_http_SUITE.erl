@@ -32,6 +32,7 @@ all() ->
         pipelined_requests_are_answered_in_order,
         a_client_that_hangs_up_cancels,
         a_client_that_sends_ahead_is_read_so_far,
+        who_finds_all_connections_taken_waits,
         keys_guard_all_but_health,
         openai_clients_get_their_dialect,
         tei_clients_get_their_dialect,
@@ -526,6 +527,31 @@ a_client_that_sends_ahead_is_read_so_far(Config) ->
     ?assertMatch({timeout, Sent} when Sent < 8000, send_until_error(Socket, binary:copy(<<"x">>, 1024), 0)),
     ok = gen_tcp:close(Socket).
 
+%% And the operator is told, once a minute at most.
+who_finds_all_connections_taken_waits(Config) ->
+    _ = cluster(["w1"], [{limits, #{connections => 20}}], Config),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => #{test => self()}}),
+    Health = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+    Open = fun() ->
+        Socket = connect(),
+        ok = gen_tcp:send(Socket, Health),
+        Socket
+    end,
+    Answered = fun(Socket) -> until_received(Socket, <<>>, <<"\"status\"">>) end,
+    Taken = [First, Second | _] = [Open() || _ <- lists:seq(1, 20)],
+    _ = [Answered(Socket) || Socket <- Taken],
+    Waiting = Open(),
+    ?assertEqual({error, timeout}, gen_tcp:recv(Waiting, 0, 300)),
+    ok = gen_tcp:send(Second, "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: text/plain\r\n\r\n"),
+    _ = until_received(Second, <<>>, <<"\nml_cluster_http_connections 20\n">>),
+    ok = gen_tcp:close(First),
+    _ = Answered(Waiting),
+    ok = logger:remove_handler(?MODULE),
+    [Line] = logged(),
+    ?assertNotEqual(nomatch, string:find(Line, "ml_cluster: all 20 connections are taken: new clients wait")),
+    _ = [gen_tcp:close(Socket) || Socket <- [Waiting | Taken]],
+    until(fun() -> ml_cluster_mochiweb:connections() =:= 0 end).
+
 keys_guard_all_but_health(Config) ->
     File = filename:join(?config(priv_dir, Config), "keys"),
     ok = file:write_file(File, "# ours\nsecret-1\n\nsecret-2\n"),
@@ -839,7 +865,7 @@ a_stream_that_is_not_read_is_cut(Config) ->
     %% The answer to such a line is longer than the line.
     Line = ["{\"text\":\"a\",\"", lists:duplicate(1000, "x"), "\":1}\n"],
     ?assertMatch({_, _}, send_until_error(Socket, ml_cluster_http1:chunk(lists:duplicate(64, Line)), 0)),
-    until(fun() -> mochiweb_socket_server:get(ml_cluster_mochiweb, active_sockets) =:= 0 end),
+    until(fun() -> ml_cluster_mochiweb:connections() =:= 0 end),
     ok = gen_tcp:close(Socket).
 
 send_until_error(Socket, Chunk, Count) ->
