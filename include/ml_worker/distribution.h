@@ -122,8 +122,9 @@ class Node {
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  /// Listens and registers with epmd. Throws StartupError (network, epmd, name_taken).
-  void start();
+  /// Listens and registers with epmd. Throws StartupError (network, epmd, name_taken). False:
+  /// unpublish() or stop() came first, and run() has only to end.
+  bool start();
   /// Serves until stop() has done its work. Signal-driven callers use on_signal.
   void run();
   /// From any thread or before run(): `action` runs on the node's thread when the process gets

@@ -45,7 +45,7 @@ class Node::Impl {
   Impl(NodeOptions options, CallHandler& handler);
   ~Impl();
 
-  void start();
+  bool start();
   void run();
   void on_signal(const std::vector<int>& signals, std::function<void(int)> action);
   void reload_tls();
@@ -58,7 +58,7 @@ class Node::Impl {
 
   NodeContext make_context(CallHandler& handler);
   ConnectionLimits connection_limits() const;
-  void register_name();
+  bool register_name();
   void start_joiners();
   static void wait_for_signal(const std::shared_ptr<asio::signal_set>& set, SignalAction action);
 
@@ -94,7 +94,7 @@ class Node::Impl {
   std::unordered_map<std::string, std::shared_ptr<Connection>> connections_;
   asio::steady_timer linger_timer_;
   LogLimiter log_limiter_;
-  bool published_ = false;
+  bool withdrawn_ = false;
   bool stopping_ = false;
 };
 
@@ -153,16 +153,17 @@ ConnectionLimits Node::Impl::connection_limits() const {
 // ---- Start
 // ----------------------------------------------------------------------------------------
 
-void Node::Impl::start() {
+bool Node::Impl::start() {
   listener_ = std::make_shared<Listener>(*io_, options_.listen_address, options_.port_from,
                                          options_.port_to);
-  if (options_.use_epmd) register_name();
-  published_ = true;
+  if (options_.use_epmd && !register_name()) return false;
   listener_->start([this](asio::ip::tcp::socket socket) { on_accepted(std::move(socket)); });
   start_joiners();
+  return true;
 }
 
-void Node::Impl::register_name() {
+/// False: withdrawn meanwhile.
+bool Node::Impl::register_name() {
   registration_ = std::make_shared<Registration>(
       *io_, RegistrationOptions{alive_name(options_.name), listener_->port(), options_.epmd_port,
                                 options_.start_epmd});
@@ -171,8 +172,9 @@ void Node::Impl::register_name() {
   // A clash right after a crash clears as soon as epmd has seen the old connection end.
   while (!registration_->registered() && std::chrono::steady_clock::now() < deadline) {
     io_->run_one_for(100ms);
+    if (withdrawn_) return false;
   }
-  if (registration_->registered()) return;
+  if (registration_->registered()) return true;
   registration_->withdraw();
   if (registration_->trouble() == RegistrationTrouble::name_taken) {
     throw StartupError(ExitCode::name_taken,
@@ -347,7 +349,7 @@ void Node::Impl::unpublish() {
 }
 
 void Node::Impl::withdraw() {
-  published_ = false;
+  withdrawn_ = true;
   if (listener_) listener_->close();
   if (registration_) registration_->withdraw();
   for (const auto& joiner : joiners_) joiner->stop();
@@ -384,7 +386,7 @@ Node::Node(NodeOptions options, CallHandler& handler)
     : impl_(std::make_unique<Impl>(std::move(options), handler)) {}
 Node::~Node() = default;
 
-void Node::start() { impl_->start(); }
+bool Node::start() { return impl_->start(); }
 void Node::run() { impl_->run(); }
 void Node::on_signal(const std::vector<int>& signals, std::function<void(int)> action) {
   impl_->on_signal(signals, std::move(action));

@@ -174,8 +174,7 @@ ExitCode run_worker(const Config& config) {
   node.on_signal({SIGTERM, SIGINT}, [&drain](int) { drain.begin("signal"); });
   // Without TLS a hang-up ends the program, as it does any other.
   if (config.tls) node.on_signal({SIGHUP}, [&node](int) { node.reload_tls(); });
-  node.start();
-  say_ready(config, node);
+  if (node.start()) say_ready(config, node);
   std::optional<StdinWatch> stdin_watch;
   if (config.stop_with_stdin)
     stdin_watch.emplace([&drain] { drain.begin("standard input closed"); });

@@ -12,7 +12,7 @@ suite() -> [{timetrap, {minutes, 3}}].
 all() ->
     [
         help_and_version, wrong_option, wrong_name, missing_cookie, readable_cookie, cookie_file,
-        cookie_not_in_proc, name_taken, no_epmd, no_model, broken_model, wrong_model_name,
+        cookie_not_in_proc, name_taken, ends_while_its_name_is_taken, no_epmd, no_model, broken_model, wrong_model_name,
         unsupported_device, config_file, wrong_config_file, check, says_who_can_reach_it,
         short_names, drains_on_sigterm, refuses_while_draining,
         loses_no_call_when_it_stops, ends_before_it_is_ready,
@@ -96,6 +96,19 @@ name_taken(_) ->
     _ = ends(73, ["--name", Name, "--listen", "127.0.0.1"], ?COOKIE, [Taken]),
     ?assertEqual(pong, net_adm:ping(e2e:node_of(Worker))),
     e2e:stop(Worker).
+
+%% Told to stop while it waits for its name to be free: that is no failure.
+ends_while_its_name_is_taken(_) ->
+    First = e2e:start_worker(worker),
+    Second = e2e:spawn_program(["--name", atom_to_list(e2e:node_of(First)), "--listen", "127.0.0.1"], ?COOKIE),
+    ok = e2e:await_log(Second, <<"model loaded">>, 60000),
+    timer:sleep(1000),
+    _ = e2e:signal(Second, "TERM"),
+    {Status, Log} = e2e:await_exit(Second, 5000),
+    ?assertEqual({0, Log}, {Status, Log}),
+    ?assertEqual(nomatch, find(Log, "ready")),
+    ?assertEqual(pong, net_adm:ping(e2e:node_of(First))),
+    e2e:stop(First).
 
 no_epmd(_) ->
     Port = integer_to_list(e2e:free_port()),

@@ -522,6 +522,27 @@ TEST_CASE("a taken name stops the start, after some patience") {
   CHECK(epmd.registrations() > 2);
 }
 
+TEST_CASE(
+    "a node that is told to stop while its name is taken ends at once, and without an error") {
+  const FakeEpmd epmd(true);
+  NodeOptions options;
+  options.name = "worker1@127.0.0.1";
+  options.listen_address = "127.0.0.1";
+  options.epmd_port = epmd.port();
+  Echo echo;
+  Node node(options, echo);
+  std::thread stopper([&] {
+    CHECK(eventually([&] { return epmd.registrations() >= 2; }));
+    node.unpublish();
+    node.stop(0s);
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK_FALSE(node.start());
+  node.run();
+  CHECK(std::chrono::steady_clock::now() - begun < options.registration_timeout / 2);
+  stopper.join();
+}
+
 TEST_CASE("connections over the limit are refused") {
   const FakeEpmd epmd;
   NodeOptions options;
