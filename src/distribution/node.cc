@@ -9,6 +9,7 @@
 #include "distribution/handshake_limit.h"
 #include "distribution/join.h"
 #include "distribution/listener.h"
+#include "distribution/log_limit.h"
 #include "distribution/registration.h"
 #include "ml_worker/distribution.h"
 #include "ml_worker/log.h"
@@ -67,11 +68,14 @@ class Node::Impl {
   bool full() const;
   void log_refusal();
   void on_accepted(asio::ip::tcp::socket socket);
-  std::optional<HandshakeLimiter::Ticket> admit(const asio::ip::tcp::socket& socket);
+  std::optional<HandshakeLimiter::Ticket> admit(const std::string& source);
   void make_room(HandshakeLimiter::Ticket ticket);
-  void begin_handshake(HandshakeLimiter::Ticket ticket, asio::ip::tcp::socket socket);
+  void begin_handshake(HandshakeLimiter::Ticket ticket, const std::string& source,
+                       asio::ip::tcp::socket socket);
   void end_handshake(HandshakeLimiter::Ticket ticket, bool proved);
-  void on_handshake_failed(const HandshakeFailure& failure);
+  void on_handshake_failed(const std::string& source, const HandshakeFailure& failure);
+  bool may_log(const std::string& source, const std::string& claimed_name,
+               const std::string& reason);
   void on_established(Established established);
   void on_closed(const Connection& connection, const std::string& why);
 
@@ -93,7 +97,8 @@ class Node::Impl {
   std::unordered_map<HandshakeLimiter::Ticket, std::shared_ptr<Handshaker>> handshakes_;
   std::unordered_map<std::string, std::shared_ptr<Connection>> connections_;
   asio::steady_timer linger_timer_;
-  LogLimiter log_limiter_;
+  LogLimiter own_lines_;
+  SourceLogLimiter lines_of_strangers_;
   bool withdrawn_ = false;
   bool stopping_ = false;
 };
@@ -248,23 +253,23 @@ bool Node::Impl::is_dialled_by(const std::string& peer_name) const {
 bool Node::Impl::full() const { return connections_.size() >= options_.max_connections; }
 
 void Node::Impl::log_refusal() {
-  if (!log_limiter_.allow("too many")) return;
+  if (!own_lines_.allow("too many connections")) return;
   log::warning("too many connections: a new one is refused",
                {{"limit", std::to_string(options_.max_connections)}});
 }
 
 void Node::Impl::on_accepted(asio::ip::tcp::socket socket) {
   if (full()) return log_refusal();  // closes it
-  if (const auto ticket = admit(socket)) begin_handshake(*ticket, std::move(socket));
-}
-
-std::optional<HandshakeLimiter::Ticket> Node::Impl::admit(const asio::ip::tcp::socket& socket) {
   std::error_code gone;
   const auto remote = socket.remote_endpoint(gone);
-  if (gone) return std::nullopt;
+  if (gone) return;
   const std::string source = handshake_source(remote.address());
+  if (const auto ticket = admit(source)) begin_handshake(*ticket, source, std::move(socket));
+}
+
+std::optional<HandshakeLimiter::Ticket> Node::Impl::admit(const std::string& source) {
   const auto admission = handshake_limiter_.begin(source, HandshakeLimiter::Clock::now());
-  if (!admission.ticket && log_limiter_.allow("handshakes of " + source)) {
+  if (!admission.ticket && may_log(source, "", "too many handshakes")) {
     log::warning("too many handshakes: a new connection is refused", {{"address", source}});
   }
   if (admission.evicted) make_room(*admission.evicted);
@@ -278,7 +283,8 @@ void Node::Impl::make_room(HandshakeLimiter::Ticket ticket) {
   oldest->fail("made room for a newer one, too many handshakes are under way");
 }
 
-void Node::Impl::begin_handshake(HandshakeLimiter::Ticket ticket, asio::ip::tcp::socket socket) {
+void Node::Impl::begin_handshake(HandshakeLimiter::Ticket ticket, const std::string& source,
+                                 asio::ip::tcp::socket socket) {
   const auto handshaker = std::make_shared<Handshaker>(
       *io_, transports_->accepted(std::move(socket)),
       std::make_unique<Acceptor>(local_,
@@ -287,9 +293,9 @@ void Node::Impl::begin_handshake(HandshakeLimiter::Ticket ticket, asio::ip::tcp:
         end_handshake(ticket, true);
         on_established(std::move(established));
       },
-      [this, ticket](const HandshakeFailure& failure) {
+      [this, ticket, source](const HandshakeFailure& failure) {
         end_handshake(ticket, false);
-        on_handshake_failed(failure);
+        on_handshake_failed(source, failure);
       });
   handshakes_.emplace(ticket, handshaker);
   handshaker->start(options_.handshake_timeout);
@@ -300,13 +306,20 @@ void Node::Impl::end_handshake(HandshakeLimiter::Ticket ticket, bool proved) {
   handshakes_.erase(ticket);
 }
 
-void Node::Impl::on_handshake_failed(const HandshakeFailure& failure) {
-  if (stopping_ ||
-      !log_limiter_.allow(failure.address + ' ' + failure.claimed_name + ' ' + failure.reason))
-    return;
+void Node::Impl::on_handshake_failed(const std::string& source, const HandshakeFailure& failure) {
+  if (stopping_ || !may_log(source, failure.claimed_name, failure.reason)) return;
   log::warning("a handshake failed", {{"address", failure.address},
                                       {"claimed_name", log::printable(failure.claimed_name)},
                                       {"reason", failure.reason}});
+}
+
+bool Node::Impl::may_log(const std::string& source, const std::string& claimed_name,
+                         const std::string& reason) {
+  const auto verdict = lines_of_strangers_.ask(source, claimed_name, reason);
+  if (verdict == LogLimiter::Verdict::no_room && own_lines_.allow("left out")) {
+    log::warning("lines about handshakes are left out: too many addresses fail");
+  }
+  return verdict == LogLimiter::Verdict::write;
 }
 
 void Node::Impl::on_established(Established established) {

@@ -132,7 +132,15 @@ void Registration::failed(RegistrationTrouble trouble) {
   std::error_code ignored;
   socket_.close(ignored);
   if (trouble == RegistrationTrouble::no_epmd) start_epmd_once();
+  if (trouble == RegistrationTrouble::name_taken) log_loss();
   retry();
+}
+
+/// At the start whoever waits for us says it.
+void Registration::log_loss() {
+  if (!ever_registered_ || !log_limiter_.allow("name taken")) return;
+  log::warning("another node has our name in epmd: trying again until it is free",
+               {{"name", options_.alive_name}});
 }
 
 /// Only before the first registration: a running node of OTP does not start it again either.

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "distribution/asio.h"
+#include "distribution/log_limit.h"
 #include "distribution/wire.h"
 
 namespace ml_worker::distribution {
@@ -44,6 +45,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
   void on_registered();
   void watch();
   void failed(RegistrationTrouble trouble);
+  void log_loss();
   void start_epmd_once();
   void retry();
 
@@ -57,6 +59,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
   std::array<char, 256> input_{};
   std::size_t received_ = 0;
   std::chrono::milliseconds backoff_;
+  LogLimiter log_limiter_;
   RegistrationTrouble trouble_ = RegistrationTrouble::no_epmd;
   bool registered_ = false;
   bool ever_registered_ = false;
