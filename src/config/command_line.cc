@@ -97,7 +97,8 @@ void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
   add_seconds(app, "--tick-interval", raw.tick_seconds,
               "Seconds between ticks: a quarter of the cluster's net_ticktime, or less");
   add_seconds(app, "--peer-timeout", raw.peer_timeout_seconds,
-              "Seconds after which a silent peer is given up: the cluster's net_ticktime, or more");
+              "Seconds of silence after which a peer is given up whose ticks have not told its "
+              "net_ticktime; where they have, that and a quarter counts");
   add_seconds(app, "--handshake-timeout", raw.handshake_timeout_seconds,
               "Seconds that a whole handshake may take");
   add_seconds(app, "--send-timeout", raw.send_timeout_seconds,

@@ -9,6 +9,22 @@ namespace {
 
 constexpr std::size_t kFramePrefixBytes = 4;
 
+/// MONITOR_P of a name that no process can have: the peer's VM answers `noproc`, whatever its
+/// processes do.
+std::optional<OutMessage> make_question(const Peer& peer, OurPids& pids) {
+  if ((peer.flags & flags::kDistMonitorName) == 0) return std::nullopt;
+  constexpr std::int64_t kMonitorP = 19;
+  const std::uint64_t id = pids.allocate();
+  OutMessage message;
+  terms::Writer control(message.control);
+  control.tuple(4);
+  control.integer(kMonitorP);
+  control.raw(pids.term(id));
+  control.atom("undefined");
+  control.raw(pids.reference(id));
+  return message;
+}
+
 }  // namespace
 
 Connection::Connection(asio::io_context& io, Established established, NodeContext& context,
@@ -24,6 +40,7 @@ Connection::Connection(asio::io_context& io, Established established, NodeContex
       splitter_(kFramePrefixBytes, limits.reading.max_message_bytes),
       messages_(limits.reading),
       ticks_(limits.tick_interval, limits.peer_timeout, TickPolicy::Clock::now()),
+      question_(make_question(established.peer, context.pids)),
       unread_(std::move(established.unread)),
       output_((established.peer.flags & flags::kFragments) != 0) {
   session_ = std::make_shared<Session>(std::move(established.peer), context, *this);
@@ -169,9 +186,9 @@ void Connection::arm_tick_timer() {
 
 void Connection::on_tick_timer() {
   if (over_) return;
-  if (ticks_.peer_is_silent(TickPolicy::Clock::now())) {
-    return close("the peer is silent");
-  }
+  const auto silence = ticks_.silence(TickPolicy::Clock::now());
+  if (silence == TickPolicy::Silence::over) return close("the peer is silent");
+  if (silence == TickPolicy::Silence::ask && question_) send(*question_);
   // While something waits to be sent the peer either reads it or is cut by the send deadline.
   if (ticks_.tick_due() && output_.empty() && !draining_) {
     output_.push_tick();

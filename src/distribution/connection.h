@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "distribution/handshaker.h"
@@ -58,6 +59,7 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
 
   void arm_tick_timer();
   void on_tick_timer();
+  void ask();
 
   asio::io_context& io_;
   asio::steady_timer tick_timer_;
@@ -72,6 +74,7 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
   FrameSplitter splitter_;
   MessageReader messages_;
   TickPolicy ticks_;
+  std::optional<OutMessage> question_;  ///< what the peer answers in any case, if it can be asked
   std::array<char, 65536> input_{};
   Bytes unread_;
 

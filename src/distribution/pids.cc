@@ -5,6 +5,8 @@ namespace {
 
 // "External Term Format": NEW_PID_EXT is a tag, the node as an atom, id, serial and creation.
 constexpr std::uint8_t kNewPid = 88;
+// NEWER_REFERENCE_EXT is a tag, the number of words, the node as an atom, creation and the words.
+constexpr std::uint8_t kNewerReference = 90;
 constexpr std::size_t kNumbersBytes = 12;
 
 std::size_t atom_header_bytes(std::uint8_t tag) {
@@ -22,6 +24,17 @@ Bytes OurPids::term(std::uint64_t id) const {
   Bytes out;
   terms::Writer(out).pid(node_name_, static_cast<std::uint32_t>(id),
                          static_cast<std::uint32_t>(id >> 32U), creation_);
+  return out;
+}
+
+Bytes OurPids::reference(std::uint64_t id) const {
+  constexpr std::size_t kWords = 2;
+  Bytes out;
+  put_number(out, 1, kNewerReference);
+  put_number(out, 2, kWords);
+  terms::Writer(out).atom(node_name_);
+  put_number(out, 4, creation_);
+  put_number(out, 4 * kWords, id);
   return out;
 }
 

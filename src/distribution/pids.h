@@ -1,4 +1,4 @@
-// Pids of ours: each call has one, as a process that runs it would.
+// Pids of ours: each call has one, as a process that runs it would. And references.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,8 @@ class OurPids {
   std::uint64_t allocate() { return ++last_; }
   /// The pid as a term, without version byte.
   Bytes term(std::uint64_t id) const;
+  /// A reference, likewise, that nobody else has for the same id.
+  Bytes reference(std::uint64_t id) const;
   /// The id if `term` (one scanned term) is a pid of ours, of this life.
   std::optional<std::uint64_t> recognise(ByteView term) const;
 

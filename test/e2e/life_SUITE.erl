@@ -10,10 +10,12 @@ suite() -> [{timetrap, {minutes, 3}}].
 
 all() ->
     [
-        epmd_comes_back, a_name_that_is_taken, a_second_connection_of_a_node, a_restarted_peer,
+        epmd_comes_back, a_name_that_is_lost_to_another, a_name_that_is_taken,
+        a_flood_of_names_hides_no_wrong_cookie, a_dynamic_name, a_second_connection_of_a_node, a_restarted_peer,
         simultaneous_connects, a_front_that_goes_and_comes_back, a_short_ticktime_under_load,
-        a_ticktime_that_changes,
-        a_stopped_peer_is_given_up, a_peer_that_does_not_read_is_cut, connections_are_bounded,
+        a_ticktime_that_changes, an_idle_peer_of_a_long_ticktime_stays, a_stopped_peer_is_given_up,
+        a_stopped_peer_is_given_up_after_its_own_ticktime, a_peer_that_does_not_read_is_cut,
+        what_waits_for_a_peer_that_does_not_read_is_bounded, connections_are_bounded,
         a_slow_handshake_is_cut, overload_is_answered_at_once, a_full_table_of_calls,
         a_caller_that_goes_costs_nothing
     ].
@@ -44,6 +46,79 @@ is_registered(Node) ->
         {ok, Names} -> lists:keymember(Name, 1, Names);
         _ -> false
     end.
+
+%% While our epmd was away another node took the name: said once a minute, and tried for as long as it
+%% takes. The epmd is ours, at a port that no other node looks at.
+a_name_that_is_lost_to_another(_) ->
+    {ok, Listener} = gen_tcp:listen(0, [binary, {active, false}, {ip, {127, 0, 0, 1}}, {reuseaddr, true}]),
+    {ok, Port} = inet:port(Listener),
+    Worker = e2e:spawn_program(["--name", "lost@127.0.0.1", "--listen", "127.0.0.1", "--stop-with-stdin"],
+                               [{"ML_WORKER_COOKIE", cookie()}, {"ERL_EPMD_PORT", integer_to_list(Port)}]),
+    First = answer_registration(Listener, 0),
+    ok = e2e:await_log(Worker, <<"ready">>, 60000),
+    gen_tcp:close(First),
+    [gen_tcp:close(answer_registration(Listener, 1)) || _ <- lists:seq(1, 4)],
+    Line = <<"another node has our name">>,
+    ok = e2e:await_log(Worker, Line, 5000),
+    Again = answer_registration(Listener, 0),
+    ok = e2e:await_log(Worker, <<"registered with epmd again">>, 5000),
+    ?assertMatch([_], binary:matches(e2e:log(Worker), Line)),
+    gen_tcp:close(Again),
+    gen_tcp:close(Listener),
+    ok = e2e:stop(Worker).
+
+%% As epmd does: 0 is yes.
+answer_registration(Listener, Result) ->
+    {ok, Socket} = gen_tcp:accept(Listener, 30000),
+    {ok, <<Length:16>>} = gen_tcp:recv(Socket, 2, 5000),
+    {ok, <<120, _/binary>>} = gen_tcp:recv(Socket, Length, 5000),
+    ok = gen_tcp:send(Socket, <<118, Result, 5:32>>),
+    Socket.
+
+%% Whoever fills the log's table of names from one address hides nobody else's mistake.
+a_flood_of_names_hides_no_wrong_cookie(_) ->
+    Worker = e2e:start_worker(worker),
+    Node = e2e:node_of(Worker),
+    [begin
+        Socket = dist_wire:connect(Node),
+        _ = dist_wire:send_name(Socket, lists:concat(["flood", N, "@127.0.0.1"])),
+        _ = dist_wire:receive_packet(Socket, 5000),
+        gen_tcp:close(Socket)
+     end || N <- lists:seq(1, 1060)],
+    Elsewhere = dist_wire:connect(Node, #{from => {127, 0, 0, 2}}),
+    ?assertMatch({error, {ack, _}}, dist_wire:handshake(Elsewhere, "elsewhere@127.0.0.2", "wrong")),
+    ok = e2e:await_log(Worker, <<"elsewhere@127.0.0.2">>, 5000),
+    timer:sleep(2000),  % or it would be refused: so many are over the rate
+    Here = dist_wire:connect(Node),
+    ?assertMatch({error, {ack, _}}, dist_wire:handshake(Here, "here@127.0.0.1", "wrong")),
+    ok = e2e:eventually(fun() ->
+        Lines = binary:split(e2e:log(Worker), <<"\n">>, [global]),
+        [] =/= [Line || Line <- Lines, match =:= re:run(Line, "address=127\\.0\\.0\\.1 .*wrong cookie",
+                                                       [{capture, none}])]
+    end, 5000),
+    ?assert(length(binary:matches(e2e:log(Worker), <<"a handshake failed">>)) < 40),
+    ok = e2e:stop(Worker).
+
+%% `erl -name undefined@HOST` has no name until the first node that it connects to gives it one, and
+%% another the next time.
+a_dynamic_name(_) ->
+    Worker = e2e:start_worker(worker),
+    Code = lists:concat([
+        "N = '", e2e:node_of(Worker), "',"
+        " Life = fun() -> nonode@nohost = node(), true = net_kernel:connect_node(N), pong = net_adm:ping(N),"
+        " #{embeddings := [V]} = rpc:call(N, ml_worker, encode, [[<<\"no name\">>], default]), 384 = length(V),"
+        " Name = node(), true = erlang:disconnect_node(N), timer:sleep(300), Name end,"
+        " io:format(\"~w.~n\", [[Life(), Life()]]), halt()."]),
+    {0, Output} = e2e:run("erl", ["-name", "undefined@127.0.0.1", "-setcookie", cookie(), "-noinput",
+                                  "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-eval", Code]),
+    {ok, Tokens, _} = erl_scan:string(binary_to_list(Output)),
+    {ok, [First, Second]} = erl_parse:parse_term(Tokens),
+    ?assertNotEqual(First, Second),
+    [begin
+        ?assertMatch("dyn" ++ _, atom_to_list(Name)),
+        ok = e2e:await_log(Worker, <<"peer connected peer=", (atom_to_binary(Name))/binary, " ">>, 5000)
+     end || Name <- [First, Second]],
+    ok = e2e:stop(Worker).
 
 %% The first keeps the name and its peers.
 a_name_that_is_taken(_) ->
@@ -194,14 +269,33 @@ verdict(Pid) ->
     Pid ! {verdict, self()},
     receive {Pid, Verdict} -> Verdict after 5000 -> no_verdict end.
 
+%% It says nothing for longer than we are patient, and answers when it is asked.
+an_idle_peer_of_a_long_ticktime_stays(_) ->
+    Worker = e2e:start_worker(worker, ["--peer-timeout", "3"]),
+    Node = e2e:node_of(Worker),
+    {Peer, PeerNode} = start_named(e2e:unique(patient), ["-kernel", "net_ticktime", "240"]),
+    Watcher = erpc:call(PeerNode, ?MODULE, watch, [Node, nothing]),
+    timer:sleep(15000),
+    ?assertEqual(alive, erpc:call(PeerNode, ?MODULE, verdict, [Watcher])),
+    peer:stop(Peer),
+    ok = e2e:stop(Worker).
+
 a_stopped_peer_is_given_up(_) ->
-    Worker = e2e:start_worker(worker, ["--tick-interval", "1", "--peer-timeout", "4"]),
+    stopped_peer_is_given_up(["--tick-interval", "1", "--peer-timeout", "4"], 0).
+
+%% The worker knows it by the ticks of the peer while that was idle.
+a_stopped_peer_is_given_up_after_its_own_ticktime(_) ->
+    stopped_peer_is_given_up([], 4000).
+
+stopped_peer_is_given_up(Options, Before) ->
+    Worker = e2e:start_worker(worker, Options),
     Node = e2e:node_of(Worker),
     {Peer, PeerNode} = start_named(e2e:unique(stopped), ["-kernel", "net_ticktime", "4"]),
     _ = erpc:call(PeerNode, ?MODULE, ask_and_stay, [Node]),
     Pid = erpc:call(PeerNode, os, getpid, []),
+    timer:sleep(Before),
     _ = os:cmd("kill -STOP " ++ Pid),
-    ok = e2e:await_log(Worker, <<"the peer is silent">>, 30000),
+    ok = e2e:await_log(Worker, <<"the peer is silent">>, 20000),
     ok = e2e:eventually(fun() -> cancelled(Node) =:= 1 end),
     _ = os:cmd("kill -KILL " ++ Pid),
     catch peer:stop(Peer),
@@ -228,6 +322,34 @@ a_peer_that_does_not_read_is_cut(_) ->
     #{embeddings := [_]} = rpc:call(Node, ml_worker, encode, [[<<"others">>], default]),
     gen_tcp:close(Socket),
     ok = e2e:stop(Worker).
+
+%% Replies that have no room any more are refused; when the refusals have none either it is closed.
+%% Without the bound these would be 130 MB.
+what_waits_for_a_peer_that_does_not_read_is_bounded(_) ->
+    Worker = e2e:start_worker(worker, ["--max-unsent-bytes", "4000000"]),
+    Node = e2e:node_of(Worker),
+    #{embeddings := [_]} = rpc:call(Node, ml_worker, encode, [[<<"again">>], default]),
+    Before = resident_kilobytes(Worker),
+    Socket = connected(Node, e2e:unique(deaf) ++ "@127.0.0.1"),
+    Echoed = [binary:copy(<<"x">>, 900)],
+    Chunk = [[dist_wire:spawn_request(self(), make_ref(), ml_worker, no_such, Echoed) || _ <- lists:seq(1, 1000)],
+             dist_wire:spawn_request(self(), make_ref(), ml_worker, encode,
+                                     [lists:duplicate(50, <<"again">>), default])],
+    Growth = [begin
+        _ = gen_tcp:send(Socket, Chunk),
+        resident_kilobytes(Worker) - Before
+     end || _ <- lists:seq(1, 100)],
+    ok = e2e:await_log(Worker, <<"too much waits to be sent">>, 20000),
+    ct:log("the worker had grown by ~b kB", [lists:max(Growth)]),
+    ?assert(lists:max(Growth) < 40000),
+    #{embeddings := [_]} = rpc:call(Node, ml_worker, encode, [[<<"others">>], default]),
+    gen_tcp:close(Socket),
+    ok = e2e:stop(Worker).
+
+resident_kilobytes(Worker) ->
+    {ok, Status} = file:read_file(lists:concat(["/proc/", e2e:os_pid(Worker), "/status"])),
+    {match, [Kilobytes]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, list}]),
+    list_to_integer(Kilobytes).
 
 connections_are_bounded(_) ->
     Worker = e2e:start_worker(worker, ["--max-connections", "2"]),

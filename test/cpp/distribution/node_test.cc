@@ -456,12 +456,28 @@ TEST_CASE("an idle peer gets ticks, a silent one is given up") {
   const RunningNode node(epmd, options);
   const Socket peer = connect_as(node, "t@host");
   int ticks = 0;
-  while (const auto frame = peer.read_frame(4)) {
-    CHECK(frame->empty());
-    ++ticks;
-  }
+  int questions = 0;
+  while (const auto frame = peer.read_frame(4)) ++(frame->empty() ? ticks : questions);
   CHECK(ticks >= 2);
   CHECK(ticks <= 21);
+  CHECK(questions == 1);
+}
+
+TEST_CASE("a peer that never ticks stays as long as it answers") {
+  const FakeEpmd epmd;
+  NodeOptions options;
+  options.peer_timeout = 500ms;
+  const RunningNode node(epmd, options);
+  const Socket peer = connect_as(node, "t@host");
+  for (int i = 0; i < 4; ++i) {
+    const auto question = next_frame(peer);
+    REQUIRE(question);
+    // {19, Pid, undefined, Ref}: the answer is noproc.
+    CHECK(std::ranges::search(*question, atom("undefined")).begin() != question->end());
+    peer.write(with_length(
+        4, frame_body(tuple({integer(21), atom("undefined"), kCaller, kRequest, atom("noproc")}))));
+  }
+  check_answers(peer);
 }
 
 TEST_CASE("an idle peer hears of us once per interval: a tick does not count as something said") {

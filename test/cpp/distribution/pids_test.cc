@@ -33,5 +33,14 @@ TEST_CASE("other pids and other terms are not ours") {
   }
 }
 
+TEST_CASE("a reference of ours is a term, another for each id") {
+  const OurPids pids("worker1@127.0.0.1", 5);
+  const Bytes reference = test::versioned(pids.reference(0x123456789a));
+  ByteView rest(reference);
+  CHECK(terms::scan(rest));
+  CHECK(rest.empty());
+  CHECK(pids.reference(1) != pids.reference(2));
+}
+
 }  // namespace
 }  // namespace ml_worker::distribution

@@ -43,12 +43,63 @@ TEST_CASE("a peer that says something and hears nothing gets a tick after a seco
   CHECK(periods_to_tick(policy) == 16);
 }
 
-TEST_CASE("a peer is silent that sent no byte for its timeout") {
+using Silence = TickPolicy::Silence;
+
+TEST_CASE("a silent peer is asked once, and is over when it has not answered") {
   TickPolicy policy(15s, 60s, kStart);
-  CHECK_FALSE(policy.peer_is_silent(kStart + 59s));
-  CHECK(policy.peer_is_silent(kStart + 60s));
-  policy.on_read(kStart + 30s);
-  CHECK_FALSE(policy.peer_is_silent(kStart + 60s));
+  CHECK(policy.silence(kStart + 47s) == Silence::borne);
+  CHECK(policy.silence(kStart + 48s) == Silence::ask);
+  CHECK(policy.silence(kStart + 59s) == Silence::borne);
+  CHECK(policy.silence(kStart + 60s) == Silence::over);
+}
+
+TEST_CASE("whatever a peer sends ends its silence") {
+  TickPolicy policy(15s, 60s, kStart);
+  CHECK(policy.silence(kStart + 48s) == Silence::ask);
+  policy.on_read(kStart + 49s);
+  CHECK(policy.silence(kStart + 60s) == Silence::borne);
+  CHECK(policy.silence(kStart + 97s) == Silence::ask);
+}
+
+TEST_CASE("whoever was not asked in time has its time to answer all the same") {
+  TickPolicy policy(15s, 60s, kStart);
+  CHECK(policy.silence(kStart + 1000s) == Silence::ask);
+  CHECK(policy.silence(kStart + 1011s) == Silence::borne);
+  CHECK(policy.silence(kStart + 1012s) == Silence::over);
+}
+
+TEST_CASE("two ticks in a row tell how long a peer's silence is borne") {
+  TickPolicy policy(15s, 60s, kStart);
+  policy.on_tick(kStart);
+  CHECK(policy.patience() == 60s);
+  policy.on_tick(kStart + 2s);  // a net_ticktime of 8 s
+  CHECK(policy.patience() == 10s);
+  policy.on_tick(kStart + 92s);  // of 360 s
+  CHECK(policy.patience() == 450s);
+}
+
+TEST_CASE("a busy peer keeps the interval that it had when it was idle") {
+  TickPolicy policy(15s, 60s, kStart);
+  policy.on_tick(kStart);
+  policy.on_tick(kStart + 15s);
+  policy.on_frame();
+  policy.on_tick(kStart + 16s);
+  policy.on_frame();
+  policy.on_tick(kStart + 300s);
+  CHECK(policy.patience() == 75s);
+}
+
+TEST_CASE("ticks that came bunched cost nobody more than a question") {
+  TickPolicy policy(15s, 60s, kStart);
+  policy.on_tick(kStart);
+  policy.on_tick(kStart);
+  CHECK(policy.patience() == TickPolicy::kShortestPatience);
+  policy.on_read(kStart);
+  CHECK(policy.silence(kStart + 5s) == Silence::ask);
+  policy.on_read(kStart + 5s);
+  CHECK(policy.silence(kStart + 9s) == Silence::borne);
+  policy.on_tick(kStart + 15s);
+  CHECK(policy.patience() == 75s);
 }
 
 TEST_CASE("a peer with a shorter net_ticktime is ticked as often as it ticks") {
