@@ -13,7 +13,8 @@ all() -> [{group, Release} || Release <- releases()] ++
         dialled_by_the_worker, plain_peer, worker_without_tls, plain_port_joined, no_certificate,
         no_certificate_allowed, wrong_authority, expired_certificate, wrong_host, host_not_checked,
         nothing_verified, key_that_others_read, wrong_files, minimum_version, ciphers,
-        reloads_on_hangup, keeps_old_files, silent_in_tls_handshake, wrong_cookie
+        reloads_on_hangup, keeps_old_files, silent_in_tls_handshake,
+        a_peer_that_does_not_read_is_cut, wrong_cookie
     ].
 
 groups() -> [{Release, [], [every_way_to_call, large_messages]} || Release <- releases()].
@@ -274,6 +275,20 @@ silent_in_tls_handshake(Config) ->
     ?assertEqual(pong, ping(Config, Worker, #{})),
     [?assertMatch({error, _}, gen_tcp:recv(Socket, 0, 15000)) || Socket <- Silent],
     log_says(Worker, <<"timed out in TLS's handshake">>).
+
+%% life_SUITE has it without TLS.
+a_peer_that_does_not_read_is_cut(Config) ->
+    Folder = proplists:get_value(folder, Config),
+    Worker = start(Folder, node, ["--send-timeout", "1"]),
+    {ok, _} = application:ensure_all_started(ssl),
+    Socket = dist_wire:connect(e2e:node_of(Worker), #{tls => e2e_tls:client_options(Folder)}),
+    ok = dist_wire:handshake(Socket, name("deaf"), atom_to_list(erlang:get_cookie())),
+    Texts = lists:duplicate(30000, <<"again">>),
+    ok = dist_wire:send(Socket, dist_wire:spawn_request(self(), make_ref(), ml_worker, encode, [Texts, default])),
+    log_says(Worker, <<"the peer does not read">>),
+    ?assertEqual(pong, ping(Config, Worker, #{})),
+    dist_wire:close(Socket),
+    ok = e2e:stop(Worker).
 
 wrong_cookie(Config) ->
     Worker = proplists:get_value(worker, Config),
