@@ -80,7 +80,7 @@ families() ->
         counter("ml_cluster_http_responses", "Responses by route and class.", responses()),
         gauge("ml_cluster_http_connections", "Open connections of the front's HTTP server.", [
             {[], Adapter:connections()}
-         || #{adapter := Adapter} <- [ml_cluster_config:get(http, false)]
+         || #{adapter := Adapter} <- [ml_cluster_config:get(http, false)], Adapter =/= none
         ]),
         histogram("ml_cluster_http_request_seconds", "Time to answer by route.", http_request),
         histogram("ml_cluster_call_seconds", "Time of a call by function and outcome.", call),

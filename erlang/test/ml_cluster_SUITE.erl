@@ -56,7 +56,8 @@ all() ->
         the_application_stops_and_starts,
         wrong_configuration_stops_the_start,
         an_adapter_is_a_module_that_listens,
-        origins_are_allowed_under_another_servers_listener
+        origins_are_allowed_under_another_servers_listener,
+        numbers_are_told_under_another_servers_listener
     ].
 
 suite() -> [{timetrap, {seconds, 60}}].
@@ -793,6 +794,10 @@ an_adapter_is_a_module_that_listens(_) ->
         )
      || Adapter <- [ml_cluster_cowboy, lists, no_such_module]
     ].
+
+numbers_are_told_under_another_servers_listener(_) ->
+    {ok, _} = ml_cluster_test_nodes:configure([{http, #{adapter => none}}]),
+    ?assertEqual(nomatch, string:find(ml_cluster_prometheus:text(text), "\nml_cluster_http_connections ")).
 
 origins_are_allowed_under_another_servers_listener(_) ->
     Origin = <<"https://a.example">>,
