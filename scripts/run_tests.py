@@ -142,12 +142,14 @@ def environment(name):
 def run(name, command, reader):
     started = time.monotonic()
     used = environment(name)
-    done = subprocess.run(command, cwd=ROOT, env=used, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    log = LOGS / f"{name}.log"
+    # Not through a pipe, which whatever a test has left running would keep open.
+    with log.open("wb") as output:
+        done = subprocess.run(command, cwd=ROOT, env=used, stdin=subprocess.DEVNULL, stdout=output,
+                              stderr=subprocess.STDOUT, check=False)
     subprocess.run(["epmd", "-kill"], env=used, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL, check=False)
-    output = done.stdout.decode(errors="replace")
-    (LOGS / f"{name}.log").write_text(output)
+    output = log.read_text(errors="replace")
     try:
         passed, failed = reader(output, done.returncode)
     except (AttributeError, IndexError, ValueError, ElementTree.ParseError):

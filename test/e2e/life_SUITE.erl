@@ -295,17 +295,22 @@ stopped_peer_is_given_up(Options, Before) ->
     Pid = erpc:call(PeerNode, os, getpid, []),
     timer:sleep(Before),
     _ = os:cmd("kill -STOP " ++ Pid),
-    ok = e2e:await_log(Worker, <<"the peer is silent">>, 20000),
-    ok = e2e:eventually(fun() -> cancelled(Node) =:= 1 end),
-    _ = os:cmd("kill -KILL " ++ Pid),
-    catch peer:stop(Peer),
+    try
+        ok = e2e:await_log(Worker, <<"the peer is silent">>, 20000),
+        ok = e2e:eventually(fun() -> cancelled(Node) =:= 1 end)
+    after
+        %% What is stopped does not end by itself.
+        _ = os:cmd("kill -KILL " ++ Pid),
+        catch peer:stop(Peer)
+    end,
     ok = e2e:stop(Worker).
 
 ask_and_stay(Node) ->
     pong = net_adm:ping(Node),
     Self = self(),
     Pid = spawn(fun() ->
-        _ = erpc:send_request(Node, ml_worker, encode, long_work()),
+        %% It must not be done before its caller is given up.
+        _ = erpc:send_request(Node, ml_worker, encode, long_work(20000)),
         Self ! {self(), asked},
         receive stop -> ok end
     end),
