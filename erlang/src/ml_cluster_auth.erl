@@ -16,16 +16,13 @@ read(undefined) ->
     {ok, any};
 read(File) ->
     case file:read_file(File) of
-        {ok, Text} -> keys([trimmed(Line) || Line <- lines(Text)]);
+        {ok, Text} -> keys([ml_cluster_ascii:trim(Line) || Line <- lines(Text)]);
         {error, Posix} -> {error, iolist_to_binary(["a readable file: ", file:format_error(Posix)])}
     end.
 
 %% Some editors put a mark before UTF-8.
 lines(<<16#feff/utf8, Text/binary>>) -> lines(Text);
 lines(Text) -> binary:split(Text, <<"\n">>, [global]).
-
-%% By bytes: the string module raises for what is no UTF-8.
-trimmed(Line) -> re:replace(Line, "^[ \t\r]+|[ \t\r]+$", "", [global, {return, binary}]).
 
 keys(Lines) ->
     Keys = [Line || Line <- Lines, Line =/= <<>>, binary:first(Line) =/= $#],
