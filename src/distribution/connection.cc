@@ -9,20 +9,12 @@ namespace {
 
 constexpr std::size_t kFramePrefixBytes = 4;
 
-/// MONITOR_P of a name that no process can have: the peer's VM answers `noproc`, whatever its
+/// A monitor of a name that no process can have: the peer's VM answers `noproc`, whatever its
 /// processes do.
 std::optional<OutMessage> make_question(const Peer& peer, OurPids& pids) {
   if ((peer.flags & flags::kDistMonitorName) == 0) return std::nullopt;
-  constexpr std::int64_t kMonitorP = 19;
   const std::uint64_t id = pids.allocate();
-  OutMessage message;
-  terms::Writer control(message.control);
-  control.tuple(4);
-  control.integer(kMonitorP);
-  control.raw(pids.term(id));
-  control.atom("undefined");
-  control.raw(pids.reference(id));
-  return message;
+  return make_monitor(pids.term(id), "undefined", pids.reference(id));
 }
 
 }  // namespace

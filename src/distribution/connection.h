@@ -59,7 +59,6 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
 
   void arm_tick_timer();
   void on_tick_timer();
-  void ask();
 
   asio::io_context& io_;
   asio::steady_timer tick_timer_;

@@ -281,6 +281,15 @@ OutMessage make_send(ByteView to, TermParts term) {
   return message;
 }
 
+OutMessage make_monitor(ByteView from, std::string_view name, ByteView reference) {
+  OutMessage message;
+  Writer control = start_control(message.control, 4, 19);
+  control.raw(from);
+  control.atom(name);
+  control.raw(reference);
+  return message;
+}
+
 OutMessage make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
                              TermParts reason) {
   Bytes bytes;

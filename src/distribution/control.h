@@ -99,6 +99,8 @@ inline constexpr int kSpawnedMonitored = 2;
 
 OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result);
 OutMessage make_send(ByteView to, TermParts message);
+/// MONITOR_P of a registered name.
+OutMessage make_monitor(ByteView from, std::string_view name, ByteView reference);
 /// DOWN. `exit_payload`: DFLAG_EXIT_PAYLOAD is in force, the reason travels as the payload.
 OutMessage make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
                              TermParts reason);
