@@ -64,8 +64,7 @@ class DeviceReplica : public Replica {
         pooling_(std::move(pooling)),
         device_(device),
         driver_(driver),
-        lease_(device),
-        stream_(lease_.stream()),
+        stream_(device),
         numbers_(at::kInt, device),
         lengths_(at::kInt, device),
         weights_(at::kFloat, device),
@@ -100,7 +99,7 @@ class DeviceReplica : public Replica {
   std::invoke_result_t<Work> on_stream(const Work& work) {
     try {
       const c10::InferenceMode no_gradients;
-      const c10::StreamGuard guard(stream_);
+      const c10::StreamGuard guard(stream_.get());
       return work();
     } catch (const c10::Error& error) {
       recover(fault_of(error), error);
@@ -111,7 +110,7 @@ class DeviceReplica : public Replica {
     if (fault == DeviceFault::out_of_memory) graphs_.clear();
     try {
       // What is queued still reads the buffers that the next pass writes.
-      stream_.synchronize();
+      stream_.get().synchronize();
     } catch (const c10::Error& after) {
       throw_device_fault(DeviceFault::lost,
                          libtorch::first_line(error) + "; then " + libtorch::first_line(after));
@@ -164,7 +163,7 @@ class DeviceReplica : public Replica {
                    {{"what", log::printable(libtorch::first_line(error), 512)}});
       records_ = false;
       graphs_.clear();
-      stream_.synchronize();
+      stream_.get().synchronize();
       return nullptr;
     }
   }
@@ -177,7 +176,7 @@ class DeviceReplica : public Replica {
     // recorded.
     upload(tokens, shape, recorded->numbers);
     transformer_->states(pass);
-    stream_.synchronize();
+    stream_.get().synchronize();
     RecordedPass* neighbour = graphs_.any();
     recorded->graph = driver_.capture(
         [&recorded = *recorded, pass, transformer = transformer_] {
@@ -204,7 +203,7 @@ class DeviceReplica : public Replica {
   /// Waits for the device.
   std::span<const float> fetch(const at::Tensor& rows) {
     const auto fetched = results_.download(rows.to(at::kFloat).contiguous());
-    stream_.synchronize();
+    stream_.get().synchronize();
     return fetched;
   }
 
@@ -212,8 +211,7 @@ class DeviceReplica : public Replica {
   std::vector<PoolingMode> pooling_;
   c10::Device device_;
   DeviceDriver& driver_;
-  StreamLease lease_;
-  c10::Stream stream_;
+  StreamLease stream_;
   Staging numbers_;
   Staging lengths_;
   Staging weights_;

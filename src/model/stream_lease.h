@@ -20,7 +20,7 @@ class StreamLease {
   StreamLease(const StreamLease&) = delete;
   StreamLease& operator=(const StreamLease&) = delete;
 
-  c10::Stream stream() const { return stream_; }
+  c10::Stream get() const { return stream_; }
 
  private:
   c10::Stream stream_;

@@ -13,7 +13,7 @@ TEST_CASE("a device lends so many streams at a time, and takes them back") {
     std::vector<std::unique_ptr<StreamLease>> leases;
     for (std::size_t i = 0; i < StreamLease::kMost; ++i) {
       leases.push_back(std::make_unique<StreamLease>(device));
-      CHECK(leases.back()->stream().device() == device);
+      CHECK(leases.back()->get().device() == device);
     }
     CHECK_THROWS_WITH(StreamLease(device), Contains("at most 32"));
   }
