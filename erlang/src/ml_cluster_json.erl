@@ -16,6 +16,8 @@
 
 -define(MAX_DEPTH, 32).
 -define(MAX_NUMBER, 64).
+%% The longest text that is cut.
+-define(CUT_BYTES, 65536).
 %% Of a byte in a string: neither its end nor an escape.
 -define(IS_TEXT(C), (C =/= $" andalso C =/= $\\)).
 
@@ -28,8 +30,8 @@ available() -> library() =/= none.
     {ok, value()}
     | {error, {malformed, binary()} | {too_large, binary(), {at_least, pos_integer()}, pos_integer()}}.
 decode(Text, MaxValues) ->
-    case scan(Text, 0, MaxValues) of
-        ok -> parse(library(), Text);
+    case scanned(Text, MaxValues) of
+        {_, _} -> parse(library(), Text);
         deep -> malformed(<<"nested deeper than 32">>);
         long -> malformed(<<"a number of more than 64 characters">>);
         many -> {error, {too_large, <<"values">>, {at_least, MaxValues + 1}, MaxValues}}
@@ -65,6 +67,27 @@ jiffy_or_none() ->
 
 %% ---- The scan ----
 
+%% A request without escapes is cut at its quotes, which takes a third of the time; a long one may have
+%% as many quotes as bytes.
+scanned(Text, MaxValues) when byte_size(Text) =< ?CUT_BYTES ->
+    case binary:match(Text, <<$\\>>) of
+        nomatch -> outside(binary:split(Text, <<$">>, [global]), 0, MaxValues);
+        _ -> scan(Text, 0, MaxValues)
+    end;
+scanned(Text, MaxValues) ->
+    scan(Text, 0, MaxValues).
+
+%% Every other part is a string.
+outside([Part, _ | Parts], Depth, Left) ->
+    case scan(Part, Depth, Left) of
+        {Depth1, Left1} -> outside(Parts, Depth1, Left1);
+        Reason -> Reason
+    end;
+outside([Part], Depth, Left) ->
+    scan(Part, Depth, Left);
+outside([], Depth, Left) ->
+    {Depth, Left}.
+
 %% `Left': of the commas and openings that there may be. Each value but the first comes after one.
 scan(<<$", Rest/binary>>, Depth, Left) -> in_string(Rest, Depth, Left);
 scan(<<C, _/binary>>, ?MAX_DEPTH, _) when C =:= $[; C =:= ${ -> deep;
@@ -75,7 +98,7 @@ scan(<<C, Rest/binary>>, Depth, Left) when C =:= $]; C =:= $} -> scan(Rest, Dept
 scan(<<C, Rest/binary>>, Depth, Left) when C >= $0, C =< $9 ->
     in_number(Rest, ?MAX_NUMBER - 1, Depth, Left);
 scan(<<_, Rest/binary>>, Depth, Left) -> scan(Rest, Depth, Left);
-scan(<<>>, _, _) -> ok.
+scan(<<>>, Depth, Left) -> {Depth, Left}.
 
 %% Nearly all bytes of a request are those of its texts: eight are looked at in a step.
 in_string(<<A, B, C, D, E, F, G, H, Rest/binary>>, Depth, Left) when
@@ -89,8 +112,8 @@ in_string(<<$\\, _, Rest/binary>>, Depth, Left) ->
     in_string(Rest, Depth, Left);
 in_string(<<_, Rest/binary>>, Depth, Left) ->
     in_string(Rest, Depth, Left);
-in_string(<<>>, _, _) ->
-    ok.
+in_string(<<>>, Depth, Left) ->
+    {Depth, Left}.
 
 in_number(<<C, Rest/binary>>, Digits, Depth, Left) when
     C >= $0, C =< $9; C =:= $.; C =:= $e; C =:= $E; C =:= $+; C =:= $-

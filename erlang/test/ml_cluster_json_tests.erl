@@ -108,3 +108,18 @@ prop_garbage() ->
             {error, {malformed, What}} -> is_binary(What)
         end
     ).
+
+%% A text is scanned in two ways, by its length and by whether it has escapes; both say the same.
+scans_agree_test_() ->
+    {timeout, 60, ?_assert(proper:quickcheck(prop_scans_agree(), [{numtests, 2000}, quiet]))}.
+
+prop_scans_agree() ->
+    Blanks = binary:copy(<<" ">>, 65536),
+    ?FORALL(
+        Bytes,
+        list(frequency([{1, byte()}, {3, oneof("{}[]\",:\\0")}])),
+        begin
+            Text = list_to_binary(Bytes),
+            ml_cluster_json:decode(Text, 8) =:= ml_cluster_json:decode(<<Blanks/binary, Text/binary>>, 8)
+        end
+    ).

@@ -2,7 +2,8 @@
 same server that reads the same body and answers a constant of the same size.
 
 The worker answers at once, in the front's own node (test/bench/front_bench.erl); wrk drives both, in
-turns.
+turns. `at the server` is requests/s times the mean latency: how many of the connections wait for the
+server; the others wait for wrk, whose latency begins when it writes a request and not when it could.
 """
 
 import argparse
@@ -76,8 +77,14 @@ def wrk(url, count, seconds, folder):
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-    value, unit = re.search(r"^ +50% +([\d.]+)(us|ms|s)", done.stdout, re.M).groups()
-    return rate, float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+    p50, mean = (milliseconds(re.search(pattern, done.stdout, re.M))
+                 for pattern in (r"^ +50% +([\d.]+)(us|ms|s)", r"^ +Latency +([\d.]+)(us|ms|s)"))
+    return rate, p50, rate * mean / 1000
+
+
+def milliseconds(match):
+    value, unit = match.groups()
+    return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
 
 
 def compare(front, count, rounds, seconds):
@@ -115,13 +122,15 @@ def main():
     parser.add_argument("--idle", type=int, default=10000, help="idle connections")
     options = parser.parse_args()
     with Front() as front:
-        print("| texts | bare, requests/s | front, requests/s | front / bare | bare, p50 | front, p50 |")
-        print("|---|---|---|---|---|---|")
+        print("| texts | bare, requests/s | front, requests/s | front / bare "
+              "| bare, p50 | front, p50 | bare / front | at the server, bare | front |")
+        print("|---|---|---|---|---|---|---|---|---|")
         for count in TEXTS:
             got = compare(front, count, options.rounds, options.seconds)
-            (bare, bare_p50), (ours, ours_p50) = got["bare"], got["front"]
+            (bare, bare_p50, bare_held), (ours, ours_p50, held) = got["bare"], got["front"]
             print(f"| {count} | {bare:,.0f} | {ours:,.0f} | {ours / bare:.2f} "
-                  f"| {bare_p50:.2f} ms | {ours_p50:.2f} ms |", flush=True)
+                  f"| {bare_p50:.2f} ms | {ours_p50:.2f} ms | {bare_p50 / ours_p50:.2f} "
+                  f"| {bare_held:.0f} | {held:.0f} |", flush=True)
         if options.idle:
             each = idle_memory(front, options.idle)
             print(f"\n{options.idle:,} idle connections: {each / 1024:.1f} KiB each, "
