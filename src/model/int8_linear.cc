@@ -16,20 +16,12 @@
 #include <span>
 #include <vector>
 
+#include "base/vector_width.h"
 #include "model/activate.h"
 #include "model/onednn.h"
 
 namespace ml_worker {
 namespace {
-
-// The loops over a row's elements, once for each kind of vector registers; the machine's is chosen
-// at start.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define ML_WORKER_FOR_EACH_VECTOR_WIDTH \
-  __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
-#else
-#define ML_WORKER_FOR_EACH_VECTOR_WIDTH
-#endif
 
 constexpr int kZero = 128;  // oneDNN's fast kernels take the left side unsigned
 constexpr float kLargest = 127.0F;

@@ -1,5 +1,7 @@
 #include "terms/vectors.h"
 
+#include <endian.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -21,13 +23,14 @@ constexpr std::size_t kHeaderBytes = 5;       ///< LIST_EXT or BINARY_EXT and a 
 constexpr std::size_t kFloatTermBytes = 9;    ///< NEW_FLOAT_EXT
 constexpr std::size_t kJsonNumberChars = 13;  ///< of an element of a normalised vector, with comma
 
-/// The compiler makes one instruction of the loop: the machine is little-endian, see above.
-template <typename Unsigned>
-char* put_big_endian(Unsigned value, char* out) {
-  Unsigned swapped = 0;
-  for (std::size_t i = 0; i < sizeof value; ++i) {
-    swapped = static_cast<Unsigned>(swapped << 8U | (value >> (8 * i) & 0xFFU));
-  }
+char* put_big_endian(std::uint32_t value, char* out) {
+  const std::uint32_t swapped = htobe32(value);
+  std::memcpy(out, &swapped, sizeof swapped);
+  return out + sizeof swapped;
+}
+
+char* put_big_endian(std::uint64_t value, char* out) {
+  const std::uint64_t swapped = htobe64(value);
   std::memcpy(out, &swapped, sizeof swapped);
   return out + sizeof swapped;
 }
@@ -109,9 +112,10 @@ void write_list(std::span<const float> values, Bytes& out) {
 }
 
 void write_binary(std::span<const float> values, Bytes& out) {
-  char* at = extend(out, vector_size(values.size(), VectorFormat::binary));
-  at = put_header(Tag::binary, values.size_bytes(), at);
-  if (!values.empty()) std::memcpy(at, values.data(), values.size_bytes());
+  put_header(Tag::binary, values.size_bytes(), extend(out, kHeaderBytes));
+  const auto bytes = std::as_bytes(values);
+  const auto* const first = reinterpret_cast<const char*>(bytes.data());
+  out.insert(out.end(), first, first + bytes.size());
 }
 
 void write_base64(std::span<const float> values, Bytes& out) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "ml_worker/terms.h"
 
@@ -93,6 +94,24 @@ TEST_CASE("floats of the size of embeddings come back bit by bit") {
   std::mt19937 random(2);
   std::normal_distribution<float> elements(0.0F, 0.05F);
   for (int i = 0; i < 500000; ++i) check(elements(random));
+}
+
+TEST_CASE("many floats at once are what each is by itself, rare ones among them") {
+  std::mt19937 random(3);
+  std::normal_distribution<float> elements(0.0F, 0.05F);
+  const std::array rare{0.0F, -0.0F, 0.25F, -2.0F, 1e-20F, 1e20F, Limits::denorm_min()};
+  for (std::size_t size = 0; size < 300; ++size) {
+    std::vector<float> values(size);
+    for (float& value : values) value = elements(random);
+    for (std::size_t i = 0; i < size / 64; ++i) {
+      if (random() % 2 == 0) values[random() % size] = rare[random() % rare.size()];
+    }
+    std::vector<double> doubles(size);
+    shortest_doubles(values, doubles.data());
+    for (std::size_t i = 0; i < size; ++i) {
+      if (!same(doubles[i], by_library(values[i]))) FAIL(values[i]);
+    }
+  }
 }
 
 TEST_CASE("decimals of few digits stay short") {
