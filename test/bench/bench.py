@@ -45,7 +45,7 @@ def matmul_limits():
 
 
 def run_in_worker(chosen, sets, options, work):
-    """Rows by (name, dtype), smallest cosines, limits and in-process callers."""
+    """Rows by (name, dtype), smallest cosines and limits."""
     texts = work / "texts.json"
     texts.write_text(json.dumps(sets), encoding="utf-8")
     limits = {} if options.smoke else matmul_limits()
@@ -57,15 +57,26 @@ def run_in_worker(chosen, sets, options, work):
     cosines = in_worker.smallest_cosines(started, started[0], "mixed", counts["mixed"], work)
     rows = {(peer.name, peer.dtype): in_worker.summary(peer, results[peer.label], counts, tokens)
             for peer in started}
-    callers = {peer.dtype: in_process_callers(peer) for peer in started
-               if peer.name == "ml_worker"}
     for peer in started:
         peer.stop()
-    return rows, cosines, limits, callers
+    return rows, cosines, limits
 
 
-def in_process_callers(peer):
+def run_through_rpc(texts, options, work):
+    """The lines of rpc_bench.erl, and texts per second of 64 callers in the worker itself, the mean
+    of before and after."""
+    short = work / "short.json"
+    short.write_text(json.dumps({"short": texts[:10000]}), encoding="utf-8")
+    before = callers_in_worker(short, options, work)
+    lines = through_rpc.measure(options.model, options.rpc_dtype, texts, options.bulk, work)
+    return lines, (before + callers_in_worker(short, options, work)) / 2
+
+
+def callers_in_worker(texts, options, work):
+    peer = peers.start("ml_worker", options.rpc_dtype, options.model, texts, work, options.threads)
+    peer.ask(op="batch", set="short", count=64)
     answer = peer.ask(op="callers", set="short", callers=64)
+    peer.stop()
     return answer["texts"] / answer["seconds"]
 
 
@@ -78,7 +89,7 @@ def parse(arguments):
     parser.add_argument("--one", type=int, default=100, help="single texts a round")
     parser.add_argument("--threads", type=int, default=0, help="of each peer (0: all cores)")
     parser.add_argument("--rpc-dtype", default="float32")
-    parser.add_argument("--bulk", type=int, default=10000, help="texts of the bulk call")
+    parser.add_argument("--bulk", type=int, default=100000, help="texts of the bulk call")
     options = parser.parse_args(arguments)
     if options.smoke:
         options.rounds, options.one = 1, 10
@@ -110,11 +121,10 @@ def main(arguments):
     parts = [report.heading(machine.cpu(), machine.versions({name for name, _ in chosen}), command)]
     stored = {}
     if options.only in (None, "worker"):
-        rows, cosines, limits, callers = run_in_worker(chosen, sets, options, work)
+        rows, cosines, limits = run_in_worker(chosen, sets, options, work)
         stored |= {"rows": {" ".join(key): row for key, row in rows.items()}, "limits": limits,
-                   "cosines": cosines, "callers_64": callers}
-        parts += [report.in_worker(rows, limits, config, cosines), report.ratios(rows),
-                  report.callers(callers)]
+                   "cosines": cosines}
+        parts += [report.in_worker(rows, limits, config, cosines), report.ratios(rows)]
     if options.only in (None, "start") and not options.smoke:
         started = starting.measure(options.model, options.rpc_dtype, options.rounds,
                                    options.threads, work)
@@ -122,10 +132,9 @@ def main(arguments):
         parts += [f"Start to first answer, {options.rpc_dtype}, median of {options.rounds}:",
                   report.starting(started)]
     if options.only in (None, "rpc") and not options.smoke:
-        short = corpus.sets(10000, 1, 1)["short"]
-        lines = through_rpc.measure(options.model, options.rpc_dtype, short, options.bulk, work)
-        stored["rpc"] = lines
-        parts += [f"Through rpc, {options.rpc_dtype}:", report.through_rpc(lines)]
+        lines, own = run_through_rpc(corpus.different(max(options.bulk, 10000)), options, work)
+        stored |= {"rpc": lines, "callers_in_worker": own}
+        parts += [f"Through rpc, {options.rpc_dtype}:", report.through_rpc(lines, own)]
     text = "\n\n".join(parts)
     (work / "report.md").write_text(text + "\n", encoding="utf-8")
     (work / "report.json").write_text(json.dumps(stored, indent=1), encoding="utf-8")

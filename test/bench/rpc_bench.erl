@@ -106,7 +106,7 @@ bulk(Worker, Texts, Count) ->
     report("bulk", 1, Count, [Time], Time).
 
 growth(Worker, Texts) ->
-    sizes(Worker, Texts, [1, 4, 16, 64, 1024, 4096]),
+    sizes(Worker, Texts, [1, 4, 16, 64, 1024, 4096, 16384]),
     [lengths(Worker, Words) || Words <- [1, 6, 30, 126, 254]],
     [callers(Worker, Texts, Count) || Count <- [4, 16, 256, 1024]].
 
