@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Which folder's seam each public header is. A header not listed here fails.
 SEAMS = {
     "value.h": "base", "error.h": "base", "startup_error.h": "base", "log.h": "base",
-    "utf8.h": "base", "histogram.h": "base", "keyed_hash.h": "base", "tokenizer.h": "tokenizer", "encoder.h": "encoder",
+    "utf8.h": "base", "histogram.h": "base", "keyed_hash.h": "base", "vector_width.h": "base",
+    "tokenizer.h": "tokenizer", "encoder.h": "encoder",
     "device.h": "device", "cache.h": "cache",
     "batching.h": "batching", "service.h": "service", "golden.h": "service", "terms.h": "terms",
     "distribution.h": "distribution", "model.h": "model", "config.h": "config",

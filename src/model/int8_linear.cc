@@ -16,7 +16,7 @@
 #include <span>
 #include <vector>
 
-#include "base/vector_width.h"
+#include "ml_worker/vector_width.h"
 #include "model/activate.h"
 #include "model/onednn.h"
 

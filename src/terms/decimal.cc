@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/vector_width.h"
 #include "ml_worker/terms.h"
+#include "ml_worker/vector_width.h"
 
 namespace ml_worker::terms {
 namespace {
