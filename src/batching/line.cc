@@ -11,6 +11,8 @@ namespace {
 /// Who names no deadline counts as one who waits this long, so that those who do cannot pass it
 /// for ever.
 constexpr std::chrono::seconds kPatience{30};
+/// Callers that hurried() looks at.
+constexpr std::size_t kHurried = 1024;
 
 }  // namespace
 
@@ -18,15 +20,24 @@ void Line::add(std::vector<WorkItem> items, Clock::time_point now) {
   for (WorkItem& item : items) {
     const std::uint64_t caller = item.caller;
     Flow& flow = flows_[caller];
-    if (flow.entries.empty()) {
-      flow.next_share = served_;
-      heads_.emplace(served_, caller);
-    }
+    const bool is_new = flow.entries.empty();
+    if (is_new) flow.next_share = served_;
     const std::uint64_t share = flow.next_share;
     flow.next_share += item.input.ids.size();
     const Clock::time_point due = item.deadline.value_or(now + kPatience);
     flow.entries.push_back({std::move(item), share, due});
+    if (is_new) enter(caller, flow);
   }
+}
+
+void Line::enter(std::uint64_t caller, const Flow& flow) {
+  heads_.emplace(flow.entries.front().share, caller);
+  dues_.emplace(flow.entries.front().due, caller);
+}
+
+void Line::leave(std::uint64_t caller, const Flow& flow) {
+  heads_.erase({flow.entries.front().share, caller});
+  dues_.erase({flow.entries.front().due, caller});
 }
 
 // A merge of the flows: a flow is looked at when its first share has its turn.
@@ -57,17 +68,49 @@ std::vector<Line::Entry*> Line::front(std::size_t tokens,
   return found;
 }
 
+std::vector<Line::Entry*> Line::hurried(std::size_t tokens, std::uint64_t reach,
+                                        const std::function<bool(const WorkItem&)>& fits) {
+  std::vector<Entry*> found;
+  if (heads_.empty()) return found;
+  const std::uint64_t last = heads_.begin()->first + reach;
+  std::size_t total = 0;
+  std::size_t looked = 0;
+  for (const auto& [due, caller] : dues_) {
+    if (total >= tokens || looked++ == kHurried) break;
+    for (Entry& entry : flows_.at(caller).entries) {
+      if (total >= tokens || entry.share > last) break;
+      if (!entry.waiting) continue;
+      if (!fits(entry.item)) break;
+      found.push_back(&entry);
+      total += entry.item.input.ids.size();
+    }
+  }
+  return found;
+}
+
 WorkItem Line::take_one(Entry& entry) {
   entry.waiting = false;
   return std::move(entry.item);
 }
 
 std::vector<WorkItem> Line::take(const std::vector<Entry*>& entries) {
+  go_on(entries);
+  return remove(entries);
+}
+
+void Line::go_on(const std::vector<Entry*>& entries) {
+  if (entries.empty()) return;
+  served_ = std::max(served_, heads_.begin()->first);
+  for (const Entry* entry : entries) undivided_ += entry->item.input.ids.size();
+  served_ += undivided_ / flows_.size();
+  undivided_ %= flows_.size();
+}
+
+std::vector<WorkItem> Line::remove(const std::vector<Entry*>& entries) {
   std::vector<WorkItem> items;
   std::vector<std::uint64_t> callers;
   items.reserve(entries.size());
   for (Entry* entry : entries) {
-    served_ = std::max(served_, entry->share);
     items.push_back(take_one(*entry));
     if (callers.empty() || callers.back() != items.back().caller) {
       callers.push_back(items.back().caller);
@@ -82,7 +125,7 @@ void Line::drop_shells(std::uint64_t caller) {
   const auto found = flows_.find(caller);
   if (found == flows_.end()) return;
   Flow& flow = found->second;
-  heads_.erase({flow.entries.front().share, caller});
+  leave(caller, flow);
   while (!flow.entries.empty() && !flow.entries.front().waiting) {
     flow.entries.pop_front();
     ++flow.dropped;
@@ -90,7 +133,7 @@ void Line::drop_shells(std::uint64_t caller) {
   if (flow.entries.empty()) {
     flows_.erase(found);
   } else {
-    heads_.emplace(flow.entries.front().share, caller);
+    enter(caller, flow);
   }
 }
 
@@ -125,6 +168,7 @@ std::vector<WorkItem> Line::take_all() {
   }
   flows_.clear();
   heads_.clear();
+  dues_.clear();
   return items;
 }
 

@@ -14,8 +14,10 @@
 
 namespace ml_worker {
 
-/// Start-time fair queueing: a text's share is where its caller's last one ended or, for a caller
-/// that had nothing waiting, where the line stands. Nothing here walks over all that waits.
+/// Fair queueing: a text's share is where its caller's last one ended or, for a caller that had
+/// nothing waiting, where the line stands. The line goes on by what each of the callers that wait
+/// would get of the tokens taken: so it passes everybody in the end, however many newcomers there
+/// are. Nothing here walks over all that waits.
 class Line {
  public:
   struct Entry {
@@ -32,8 +34,15 @@ class Line {
   /// entry stands until it is taken.
   std::vector<Entry*> front(std::size_t tokens, const std::function<bool(const WorkItem&)>& fits);
 
-  /// Takes some of what front() gave.
+  /// The same, of callers that stand at most `reach` behind the first one, in the order in which
+  /// they are due.
+  std::vector<Entry*> hurried(std::size_t tokens, std::uint64_t reach,
+                              const std::function<bool(const WorkItem&)>& fits);
+
+  /// Takes some of what front() and hurried() gave, to be computed.
   std::vector<WorkItem> take(const std::vector<Entry*>& entries);
+  /// Takes some of it out that nobody wants: the line stays where it is.
+  std::vector<WorkItem> remove(const std::vector<Entry*>& entries);
 
   /// Takes those for which `unwanted` holds out of the next `count` texts, going round.
   std::vector<WorkItem> sweep(std::size_t count,
@@ -49,12 +58,17 @@ class Line {
   };
   using Flows = std::map<std::uint64_t, Flow>;
 
+  void enter(std::uint64_t caller, const Flow& flow);
+  void leave(std::uint64_t caller, const Flow& flow);
+  void go_on(const std::vector<Entry*>& entries);
   WorkItem take_one(Entry& entry);
   void drop_shells(std::uint64_t caller);
 
   Flows flows_;
-  std::set<std::pair<std::uint64_t, std::uint64_t>> heads_;  ///< share of a flow's first, caller
-  std::uint64_t served_ = 0;                                 ///< largest share taken
+  std::set<std::pair<std::uint64_t, std::uint64_t>> heads_;     ///< share of a flow's first, caller
+  std::set<std::pair<Clock::time_point, std::uint64_t>> dues_;  ///< when its first is due, caller
+  std::uint64_t served_ = 0;                                    ///< where the line stands
+  std::uint64_t undivided_ = 0;  ///< tokens taken that are not yet in `served_`
   /// Where sweep() goes on: caller, number of the entry in its flow.
   std::pair<std::uint64_t, std::uint64_t> swept_{0, 0};
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <unordered_set>
 #include <utility>
 
 #include "batching/policy.h"
@@ -12,8 +13,9 @@ namespace {
 /// How far the policy sees, in budgets: far enough to fill one with what fits.
 constexpr std::size_t kWindowBudgets = 2;
 /// Texts beyond that looked at for each batch, so that cancelled and late ones leave the queue long
-/// before their turn.
+/// before their turn; so often again while that is what they are.
 constexpr std::size_t kSwept = 256;
+constexpr int kMostSweeps = 64;
 
 constexpr std::array<Priority, 2> kClasses = {Priority::interactive, Priority::bulk};
 /// Of the queue's bound, so that a bulk job leaves room for others.
@@ -106,19 +108,30 @@ Selection Queue::next_batch(std::size_t lane, std::size_t idle_lanes) {
 
 void Queue::sweep(Selection& selection) {
   const std::size_t swept = next_swept_++ % lines_.size();
-  Unwanted unwanted;
-  auto items = lines_.at(swept).sweep(std::min(kSwept, texts_.at(swept)), std::ref(unwanted));
-  unwanted.move_to(selection, std::move(items));
+  std::size_t left = texts_.at(swept);
+  for (int sweeps = 0; sweeps < kMostSweeps && left > 0; ++sweeps) {
+    const std::size_t looked_at = std::min(kSwept, left);
+    Unwanted unwanted;
+    auto items = lines_.at(swept).sweep(looked_at, std::ref(unwanted));
+    const bool all = items.size() == looked_at;
+    unwanted.move_to(selection, std::move(items));
+    if (!all) return;
+    left -= looked_at;
+  }
 }
 
 Queue::Entries Queue::look(Priority priority, std::size_t lane, Selection& selection) {
-  Entries seen = line(priority).front(
-      kWindowBudgets * options_.batch_tokens,
-      [lane](const WorkItem& item) { return item.encoder->replicas() > lane; });
+  const auto fits = [lane](const WorkItem& item) { return item.encoder->replicas() > lane; };
+  Line& waiting = line(priority);
+  Entries seen = waiting.front(kWindowBudgets * options_.batch_tokens, fits);
+  const std::unordered_set<const Line::Entry*> known(seen.begin(), seen.end());
+  for (Line::Entry* entry : waiting.hurried(options_.batch_tokens, options_.batch_tokens, fits)) {
+    if (!known.contains(entry)) seen.push_back(entry);
+  }
   Unwanted unwanted;
   const auto gone = std::stable_partition(
       seen.begin(), seen.end(), [&](const auto* entry) { return !unwanted(entry->item); });
-  unwanted.move_to(selection, line(priority).take({gone, seen.end()}));
+  unwanted.move_to(selection, waiting.remove({gone, seen.end()}));
   seen.erase(gone, seen.end());
   return seen;
 }
@@ -135,8 +148,8 @@ void Queue::choose(const Entries& window, std::size_t idle_lanes, Selection& sel
   if (chosen.empty()) return;
   const Priority priority = chosen.front()->item.priority;
   selection.batch = line(priority).take(chosen);
-  const bool bulk_waits = priority == Priority::interactive && !waiting.empty() &&
-                          waiting.back().priority == Priority::bulk;
+  const bool bulk_waits =
+      priority == Priority::interactive && texts_.at(index_of(Priority::bulk)) > 0;
   interactive_tokens_ = bulk_waits ? interactive_tokens_ + tokens_of(selection.batch) : 0;
 }
 

@@ -86,6 +86,43 @@ TEST_CASE("who names no deadline is due in half a minute") {
   CHECK(seen[1]->due == kNow + seconds(2));
 }
 
+TEST_CASE("who is due first comes first of those within reach, not who has had much more") {
+  Line line;
+  line.add(items(1, 100), kNow);
+  line.take(line.front(500, any));
+  line.add(items(2, 3), kNow + seconds(1));
+  std::vector<WorkItem> work = items(3, 1);
+  work[0].deadline = kNow + seconds(2);
+  line.add(std::move(work), kNow + seconds(2));
+  const auto near = line.hurried(1000, 15, any);
+  REQUIRE(near.size() == 5);
+  CHECK(near[0]->item.caller == 3);
+  CHECK(near[1]->item.caller == 1);
+  CHECK(near[2]->share == near[1]->share + 10);
+  CHECK(near[3]->item.caller == 2);
+  CHECK(line.hurried(20, 15, any).size() == 2);
+  CHECK(line.hurried(20, 15, [](const WorkItem& item) { return item.caller == 2; }).size() == 2);
+}
+
+TEST_CASE("what nobody wants is no reason for the line to go on") {
+  Line line;
+  line.add(items(1, 2), kNow);
+  line.remove({line.front(100, any)[0]});
+  line.add(items(2, 1), kNow);
+  CHECK(line.front(100, any).back()->share == 10);
+  CHECK(callers(line.take(line.front(100, any))) == Callers{2, 1});
+}
+
+TEST_CASE("newcomers stand where each of those that wait would be if all had had as much") {
+  Line line;
+  for (std::uint64_t caller = 1; caller <= 4; ++caller) line.add(items(caller, 10), kNow);
+  line.take(line.front(80, any));  // two texts of each
+  line.add(items(5, 1), kNow);
+  for (const auto* entry : line.front(1000, any)) {
+    if (entry->item.caller == 5) CHECK(entry->share == 20);
+  }
+}
+
 TEST_CASE("what is taken from the middle is gone, and the rest stands where it stood") {
   Line line;
   line.add(items(1, 5), kNow);
