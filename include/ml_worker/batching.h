@@ -33,6 +33,7 @@ enum class Interest {
   wanted,
   cancelled,  ///< nobody: it is dropped
   late,       ///< it was to be started by a time that has passed: it is refused
+  served,     ///< another item has taken over: it is dropped and `done` is not called
 };
 
 /// Interactive work goes first; bulk work takes what it leaves.
@@ -67,10 +68,13 @@ struct WorkItem {
   /// `wanted` it is not asked again and the item costs no forward pass. A function and not a time,
   /// because several callers may wait for one text. None: wanted.
   std::function<Interest()> interest;
-  /// Called exactly once, without any lock held, unless submit() refused the item: the rows that
-  /// the encoder gave for `input` (of `vectors` one, of `tokens` one per token; valid during the
-  /// call), or the error: model_failed, deadline_exceeded (late; also cancelled, where nobody
-  /// listens) or draining. Must be quick and must not throw.
+  /// Asked once, without any lock held, when its turn has come: whether it is to be computed.
+  /// False: another item has taken over, as above. None: yes.
+  std::function<bool()> claim;
+  /// Called exactly once, without any lock held, unless submit() refused the item or another one
+  /// has taken over: the rows that the encoder gave for `input` (of `vectors` one, of `tokens` one
+  /// per token; valid during the call), or the error: model_failed, deadline_exceeded (late; also
+  /// cancelled, where nobody listens) or draining. Must be quick and must not throw.
   std::function<void(Result<std::span<const float>>, const ForwardTimes&)> done;
 };
 

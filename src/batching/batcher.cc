@@ -23,6 +23,11 @@ void refuse(const std::vector<WorkItem>& items, const Error& error) {
   for (const WorkItem& item : items) finish_item(item, error, {now, now});
 }
 
+/// Leaves out what another item has taken over meanwhile.
+void claim(std::vector<WorkItem>& batch) {
+  std::erase_if(batch, [](const WorkItem& item) { return item.claim && !item.claim(); });
+}
+
 void run_task(const std::function<void()>& task) {
   try {
     task();
@@ -193,6 +198,7 @@ class Batcher::Impl {
     lock.unlock();
     refuse(next.cancelled, errors::deadline_exceeded());
     refuse(next.late, errors::deadline_exceeded());
+    claim(next.batch);
     compute(lane, next.batch);
     // What items own is the callers' and may be much: freed without the lock.
     next = {};

@@ -45,12 +45,16 @@ class Unwanted {
   /// `items`: those it answered true for, in that order.
   void move_to(Selection& selection, std::vector<WorkItem> items) const {
     for (std::size_t i = 0; i < items.size(); ++i) {
-      auto& to = why_[i] == Interest::late ? selection.late : selection.cancelled;
-      to.push_back(std::move(items[i]));
+      place(why_[i], selection).push_back(std::move(items[i]));
     }
   }
 
  private:
+  static std::vector<WorkItem>& place(Interest why, Selection& selection) {
+    if (why == Interest::served) return selection.served;
+    return why == Interest::late ? selection.late : selection.cancelled;
+  }
+
   std::vector<Interest> why_;
 };
 
@@ -103,6 +107,7 @@ Selection Queue::next_batch(std::size_t lane, std::size_t idle_lanes) {
   count(selection.batch, false);
   count(selection.cancelled, false);
   count(selection.late, false);
+  count(selection.served, false);
   return selection;
 }
 

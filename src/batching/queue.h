@@ -17,6 +17,7 @@ struct Selection {
   std::vector<WorkItem> batch;
   std::vector<WorkItem> cancelled;
   std::vector<WorkItem> late;
+  std::vector<WorkItem> served;
 };
 
 class Queue {

@@ -1,47 +1,68 @@
 #include "service/in_flight.h"
 
 #include <algorithm>
-#include <iterator>
+#include <cstdint>
+#include <exception>
+#include <new>
 #include <utility>
 
-namespace ml_worker {
+#include "ml_worker/log.h"
 
-/// `subscriptions` is guarded by the table's mutex.
+namespace ml_worker {
+namespace {
+
+/// A place is worth an item of its own if it saves so much of the way.
+constexpr std::size_t kMuch = 4;
+
+void tell(const Subscription& subscription,
+          const Result<std::shared_ptr<const CachedVector>>& result, const ForwardTimes& times) {
+  try {
+    if (result) {
+      subscription.waiter->text_ready(subscription.slot, *result, times);
+    } else {
+      subscription.waiter->text_failed(result.error());
+    }
+  } catch (const std::exception& exception) {
+    log::error("a call could not be told of its text", {{"what", exception.what()}});
+  }
+}
+
+}  // namespace
+
+bool InFlight::Place::much_better_than(const Place& other) const {
+  if (priority != other.priority) return priority < other.priority;
+  return crowd < other.crowd / kMuch;
+}
+
+/// All but `key` is guarded by the table's mutex.
 class InFlight::Computation {
  public:
-  Computation(std::string text_key, Priority of_first, Subscription first)
-      : key(std::move(text_key)), priority(of_first) {
+  Computation(std::string text_key, Place of_first, Subscription first)
+      : key(std::move(text_key)), place(of_first) {
     subscriptions.push_back(std::move(first));
   }
   const std::string key;
-  const Priority priority;
+  Place place;            ///< the best of its items'
+  std::size_t items = 1;  ///< in the queue, or to be submitted
+  bool claimed = false;   ///< an item's turn has come, or nobody waits any more
   std::vector<Subscription> subscriptions;
 };
 
-InFlight::Joined InFlight::join(std::string key, Priority priority, Subscription subscription) {
+InFlight::Joined InFlight::join(std::string key, Place place, Subscription subscription) {
   const std::lock_guard lock(mutex_);
   const auto running = table_.find(key);
   if (running == table_.end()) {
     if (auto found = cache_.peek(key)) return {nullptr, std::move(found)};
-    return create(std::move(key), priority, std::move(subscription));
+    auto created = std::make_shared<Computation>(std::move(key), place, std::move(subscription));
+    table_.emplace(created->key, created);
+    return {std::move(created), nullptr};
   }
-  const std::shared_ptr<Computation> other = running->second;
-  if (other->priority <= priority) {
-    other->subscriptions.push_back(std::move(subscription));
-    return {};
-  }
-  table_.erase(running);
-  Joined joined = create(std::move(key), priority, std::move(subscription));
-  std::move(other->subscriptions.begin(), other->subscriptions.end(),
-            std::back_inserter(joined.created->subscriptions));
-  other->subscriptions.clear();
-  return joined;
-}
-
-InFlight::Joined InFlight::create(std::string key, Priority priority, Subscription first) {
-  auto created = std::make_shared<Computation>(std::move(key), priority, std::move(first));
-  table_.emplace(created->key, created);
-  return {std::move(created), nullptr};
+  Computation& computation = *running->second;
+  computation.subscriptions.push_back(std::move(subscription));
+  if (computation.claimed || !place.much_better_than(computation.place)) return {};
+  computation.place = place;
+  ++computation.items;
+  return {running->second, nullptr};
 }
 
 void InFlight::remove(const Computation& computation) {
@@ -56,6 +77,7 @@ Interest InFlight::interest(Computation& computation) {
   bool wanted = false;
   {
     const std::lock_guard lock(mutex_);
+    if (computation.claimed) return Interest::served;
     std::erase_if(computation.subscriptions, [&](const Subscription& subscription) {
       const Interest interest = subscription.waiter->interest(now);
       if (interest == Interest::wanted) return false;
@@ -63,36 +85,54 @@ Interest InFlight::interest(Computation& computation) {
       return true;
     });
     wanted = !computation.subscriptions.empty();
-    if (!wanted) remove(computation);
+    if (!wanted) {
+      computation.claimed = true;
+      remove(computation);
+    }
   }
   for (const Subscription& each : late) each.waiter->text_failed(errors::deadline_exceeded());
   if (wanted) return Interest::wanted;
   return late.empty() ? Interest::cancelled : Interest::late;
 }
 
-void InFlight::finish(Computation& computation, Result<std::shared_ptr<const CachedVector>> result,
-                      const ForwardTimes& times) {
-  if (result) cache_.put(computation.key, *result);
-  std::vector<Subscription> waiting;
-  std::shared_ptr<Computation> current;  // destroyed after the lock is released
+bool InFlight::claim(Computation& computation) {
+  const std::lock_guard lock(mutex_);
+  return !std::exchange(computation.claimed, true);
+}
+
+void InFlight::give_up(Computation& computation, const Error& error) {
   {
     const std::lock_guard lock(mutex_);
-    waiting.swap(computation.subscriptions);
-    const auto found = table_.find(computation.key);
-    if (found != table_.end() && (result || found->second.get() == &computation)) {
-      current = found->second;
-      table_.erase(found);
-      std::move(current->subscriptions.begin(), current->subscriptions.end(),
-                std::back_inserter(waiting));
-      current->subscriptions.clear();
+    if (--computation.items > 0) {
+      // Which places are left is not known: the next who would have a good one submits an item.
+      computation.place = {Priority::bulk, SIZE_MAX};
+      return;
     }
   }
-  for (const Subscription& each : waiting) {
-    if (result) {
-      each.waiter->text_ready(each.slot, *result, times);
-    } else {
-      each.waiter->text_failed(result.error());
-    }
+  const Clock::time_point now = Clock::now();
+  finish(computation, error, {now, now});
+}
+
+void InFlight::finish(Computation& computation, Result<std::shared_ptr<const CachedVector>> result,
+                      const ForwardTimes& times) {
+  if (result) keep(computation, *result);
+  std::vector<Subscription> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    computation.claimed = true;
+    waiting.swap(computation.subscriptions);
+    remove(computation);
+  }
+  for (const Subscription& each : waiting) tell(each, result, times);
+}
+
+/// What the cache has no memory for is answered all the same.
+void InFlight::keep(const Computation& computation,
+                    const std::shared_ptr<const CachedVector>& vector) {
+  try {
+    cache_.put(computation.key, vector);
+  } catch (const std::bad_alloc&) {
+    log::error("no memory to keep a vector");
   }
 }
 

@@ -5,8 +5,9 @@
 // from join() until it is finished or nobody wants it. A call's life is its own: a computation goes
 // on as long as *anybody* waits for it, whoever asked first, and its deadline is in effect the
 // latest of its waiters', because each waiter is asked for its own interest when a batch is formed.
-// Its place in the Batcher's queue is that of who asked first: who is in a greater hurry gets a
-// computation of its own, which takes the other's place and all who wait for it.
+// Its place in the Batcher's queue is that of who asked first: who would have a better one by
+// itself puts the same computation into the queue once more, and the item whose turn comes first
+// computes it.
 #pragma once
 
 #include <memory>
@@ -43,32 +44,46 @@ class InFlight {
  public:
   class Computation;
 
+  /// Where in the queue a text stands: the fewer texts are submitted with it, the less it waits
+  /// for.
+  struct Place {
+    Priority priority = Priority::interactive;
+    std::size_t crowd = 1;
+
+    bool much_better_than(const Place& other) const;
+  };
+
   /// Finished vectors go to `cache` before their computation leaves the table, so that no moment is
   /// left in which a text is in neither.
   explicit InFlight(VectorCache& cache) : cache_(cache) {}
 
-  /// One of: a computation made for this key, which the caller must get computed and finish();
-  /// a vector that was finished in the meantime; neither: joined to a computation under way, of
-  /// this priority or a higher one.
+  /// One of: a computation for which the caller must submit an item, whether others wait for it too
+  /// or not; a vector that was finished in the meantime; neither: joined to a computation under
+  /// way, in as good a place.
   struct Joined {
     std::shared_ptr<Computation> created;
     std::shared_ptr<const CachedVector> found;
   };
-  Joined join(std::string key, Priority priority, Subscription subscription);
+  Joined join(std::string key, Place place, Subscription subscription);
 
   /// Asks all who wait. Those that came too late are told so. When none is left the computation
   /// leaves the table (a later call for the text starts a new one), and the answer is `late` or
-  /// `cancelled`.
+  /// `cancelled`. `served`: another item has been claimed.
   Interest interest(Computation& computation);
 
-  /// Tells all who wait, a vector also to those of the computation that took its place; at most
-  /// once per computation has an effect.
+  /// True for the first item of a computation whose turn has come.
+  bool claim(Computation& computation);
+
+  /// An item will not be computed. The last one of a computation fails those who wait.
+  void give_up(Computation& computation, const Error& error);
+
+  /// Tells all who wait; at most once per computation has an effect.
   void finish(Computation& computation, Result<std::shared_ptr<const CachedVector>> result,
               const ForwardTimes& times);
 
  private:
-  Joined create(std::string key, Priority priority, Subscription first);  // REQUIRES: mutex_ held
-  void remove(const Computation& computation);                            // REQUIRES: mutex_ held
+  void keep(const Computation& computation, const std::shared_ptr<const CachedVector>& vector);
+  void remove(const Computation& computation);  // REQUIRES: mutex_ held
 
   VectorCache& cache_;
   std::mutex mutex_;

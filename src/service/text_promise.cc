@@ -13,16 +13,18 @@ TextPromise::TextPromise(InFlight& in_flight, std::shared_ptr<InFlight::Computat
       measured_(std::move(measured)) {}
 
 TextPromise::~TextPromise() {
-  if (kept_) return;
-  const Clock::time_point now = Clock::now();
-  in_flight_.finish(*computation_, errors::model_failed(model_->description().name, "dropped"),
-                    {now, now});
+  if (!kept_) withdraw(errors::model_failed(model_->description().name, "dropped"));
 }
 
 void TextPromise::keep(const Result<std::span<const float>>& raw, const ForwardTimes& times) {
   auto finished = finish(raw);
   kept_ = true;
   in_flight_.finish(*computation_, std::move(finished), times);
+}
+
+void TextPromise::withdraw(const Error& error) {
+  kept_ = true;
+  in_flight_.give_up(*computation_, error);
 }
 
 Result<std::shared_ptr<const CachedVector>> TextPromise::finish(

@@ -10,7 +10,8 @@
 namespace ml_worker {
 
 /// Outlives the call that made it if another call has joined: it holds nothing of the call's. One
-/// that is dropped without keep() (no memory half way through a submission) fails those who wait.
+/// that is dropped without keep() or withdraw() (no memory half way through a submission; another
+/// item was computed) is withdrawn.
 class TextPromise {
  public:
   /// `measured`: the token counts of the vector to come.
@@ -21,8 +22,11 @@ class TextPromise {
   TextPromise& operator=(const TextPromise&) = delete;
 
   Interest interest() const { return in_flight_.interest(*computation_); }
+  bool claim() const { return in_flight_.claim(*computation_); }
   /// Finishes the raw vector and tells those who wait, once.
   void keep(const Result<std::span<const float>>& raw, const ForwardTimes& times);
+  /// Its item is not computed: those who wait fail, unless there is another one.
+  void withdraw(const Error& error);
 
  private:
   Result<std::shared_ptr<const CachedVector>> finish(const Result<std::span<const float>>& raw);

@@ -42,7 +42,9 @@ void VectorsCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
   ticket.tokenized();
   if (const auto error = first_too_long(missing)) return call_->fail(*error);
   compute(std::move(missing));
-  if (vector_arrived()) finish();
+  if (!vector_arrived()) return;
+  if (reply_lane() == CallThreads::Lane::small) return finish();
+  post_finish();
 }
 
 std::optional<Error> VectorsCall::prepare(std::vector<Input>& inputs) {
@@ -118,16 +120,15 @@ void VectorsCall::compute(std::vector<Missing> missing) {
   if (created.items.empty()) return;
   const auto refusal = core_.batcher.submit(std::move(created.items));
   if (!refusal) return;
-  // A refusal goes the way of every failure, because other calls may have joined by now.
-  const ForwardTimes never{submitted_, submitted_};
-  for (const auto& promise : created.promises) promise->keep(*refusal, never);
+  text_failed(*refusal);
+  for (const auto& promise : created.promises) promise->withdraw(*refusal);
 }
 
 VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
   Created created;
+  const InFlight::Place place{options_.priority, missing.size()};
   for (Missing& text : missing) {
-    auto joined = core_.in_flight.join(std::move(text.key), options_.priority,
-                                       {shared_from_this(), text.slot});
+    auto joined = core_.in_flight.join(std::move(text.key), place, {shared_from_this(), text.slot});
     if (joined.found) {
       vectors_[text.slot] = std::move(joined.found);
       vector_arrived();
@@ -157,6 +158,7 @@ WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise, Tok
   item.deadline = deadline_;
   item.caller = call_->number();
   item.interest = [promise] { return promise->interest(); };
+  item.claim = [promise] { return promise->claim(); };
   item.done = [promise](const Result<std::span<const float>>& raw, const ForwardTimes& times) {
     promise->keep(raw, times);
   };
@@ -180,10 +182,15 @@ void VectorsCall::text_ready(std::size_t slot, std::shared_ptr<const CachedVecto
     computed_->finished = std::max(computed_->finished, times.finished);
   }
   vectors_[slot] = std::move(vector);
-  if (!vector_arrived()) return;
-  const auto lane =
-      vectors_.size() <= kSmallReply ? CallThreads::Lane::small : CallThreads::Lane::large;
-  core_.threads.post(lane, [self = shared_from_this()] { self->finish(); });
+  if (vector_arrived()) post_finish();
+}
+
+CallThreads::Lane VectorsCall::reply_lane() const {
+  return vectors_.size() <= kSmallReply ? CallThreads::Lane::small : CallThreads::Lane::large;
+}
+
+void VectorsCall::post_finish() {
+  core_.threads.post(reply_lane(), [self = shared_from_this()] { self->finish(); });
 }
 
 void VectorsCall::text_failed(const Error& error) {

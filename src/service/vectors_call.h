@@ -65,6 +65,8 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
                                             const Tokens& tokens) const;
   WorkItem make_item(const std::shared_ptr<TextPromise>& promise, Tokens tokens) const;
   bool vector_arrived();
+  CallThreads::Lane reply_lane() const;
+  void post_finish();
   void finish();
   VectorsReply make_reply();
   CallTimings timings() const;

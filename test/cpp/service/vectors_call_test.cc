@@ -178,6 +178,55 @@ TEST_CASE("a bulk call that is cancelled takes nobody with it who asked for its 
   CHECK(f.encoder->computed_texts == 2);
 }
 
+TEST_CASE(
+    "who asks for one text does not wait for all of another's call, and it is computed once") {
+  ServiceOptions options;
+  options.batching.batch_tokens = 30;
+  ServiceFixture f(options);
+  const Pending holder = f.hold_device();
+  Texts many;
+  for (int i = 0; i < 1000; ++i) many.push_back("t" + std::to_string(1000 + i));
+  const Pending large = f.start(many);
+  f.wait_until_queued(1000);
+  const Pending one = f.start({many.back()});
+  f.wait_until_queued(1001);
+  int passes = 0;
+  for (; one.sink->answers() == 0 && passes < 5; ++passes) {
+    const auto before = f.encoder->forwards.load();
+    f.encoder->let_one_through();
+    f.wait_until([&] { return f.encoder->forwards > before; });
+    f.encoder->wait_until_held();
+  }
+  CHECK(one.sink->answers() == 1);
+  CHECK(large.sink->answers() == 0);
+  f.encoder->open();
+  CHECK(large.wait().vector(999) == one.wait().vector(0));
+  CHECK(f.encoder->computed_texts == 1001);
+  CHECK(number(at(f.queue(), "cancelled")) == 0);
+}
+
+TEST_CASE("who is refused takes nobody with it whose text it asked for in a hurry") {
+  ServiceFixture f(with_queue(100));
+  const Pending holder = f.hold_device();
+  Texts many;
+  for (int i = 0; i < 20; ++i) many.push_back("b" + std::to_string(i));
+  EncodeOptions bulk;
+  bulk.priority = Priority::bulk;
+  const Pending slow = f.start(many, bulk);
+  f.wait_until_queued(20);
+  Texts more;
+  for (int i = 0; i < 13; ++i) more.push_back("i" + std::to_string(i));
+  const Pending quick = f.start(more);
+  f.wait_until_queued(33);
+  const Answer refused = f.encode({many.back()});
+  REQUIRE(refused.error);
+  CHECK(refused.error->kind == ErrorKind::overloaded);
+  f.encoder->open();
+  CHECK(slow.wait().vectors);
+  CHECK(quick.wait().vectors);
+  CHECK(f.encoder->computed_texts == 34);
+}
+
 TEST_CASE("an entry that came after the call is used and not counted") {
   ServiceFixture f;
   const Pending holder = f.hold_device();
@@ -379,6 +428,39 @@ TEST_CASE("a refusal of the queue reaches the call at once, and the next one wor
   f.encoder->open();
   CHECK(queued.wait().vectors);
   CHECK(f.encode({"b", "c"}).vectors);
+}
+
+TEST_CASE("large replies of cached texts hold up no small call") {
+  struct Blocking : CollectingSink {
+    void embeddings(const VectorsReply& reply) override {
+      ++inside;
+      const std::lock_guard lock(gate);
+      CollectingSink::embeddings(reply);
+    }
+    std::atomic<int> inside{0};
+    std::mutex gate;
+  };
+  ServiceFixture f;
+  Texts many;
+  for (int i = 0; i < 100; ++i) many.push_back("m" + std::to_string(i));
+  f.encode(many);
+  std::vector<std::shared_ptr<Blocking>> blocked;
+  for (int i = 0; i < 10; ++i) {
+    blocked.push_back(std::make_shared<Blocking>());
+    blocked.back()->gate.lock();
+    f.service().call(
+        [&many] {
+          return Request(EncodeRequest{many, "default", {}});
+        },
+        {1000, 1000}, blocked.back());
+  }
+  f.wait_until([&] {
+    return std::any_of(blocked.begin(), blocked.end(),
+                       [](const auto& sink) { return sink->inside > 0; });
+  });
+  CHECK(f.encode({many.front()}).vectors->cached == 1);
+  for (const auto& sink : blocked) sink->gate.unlock();
+  for (const auto& sink : blocked) CHECK(sink->wait().vectors);
 }
 
 TEST_CASE("replies are written by other threads than the device's") {
