@@ -97,8 +97,8 @@ struct NodeOptions {
   std::uint16_t join_port = 0;    ///< where they listen; 0: their hosts' epmd knows
   /// How often an idle peer hears of us: at most a quarter of the cluster's net_ticktime.
   std::chrono::milliseconds tick_interval{15000};
-  /// A peer that was silent for that long, and did not answer a question in the last fifth of it,
-  /// is given up, as long as its ticks have not told its net_ticktime.
+  /// A peer that was silent for that long, and did not answer a question at the end of it, is given
+  /// up, as long as its ticks have not told its net_ticktime.
   std::chrono::milliseconds peer_timeout{60000};
   std::chrono::milliseconds handshake_timeout{7000};
   std::chrono::milliseconds send_timeout{30000};  ///< a peer that does not read is cut after that

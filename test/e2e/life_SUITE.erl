@@ -285,7 +285,7 @@ a_stopped_peer_is_given_up(_) ->
 
 %% The worker knows it by the ticks of the peer while that was idle.
 a_stopped_peer_is_given_up_after_its_own_ticktime(_) ->
-    stopped_peer_is_given_up([], 4000).
+    stopped_peer_is_given_up([], 6000).
 
 stopped_peer_is_given_up(Options, Before) ->
     Worker = e2e:start_worker(worker, Options),
@@ -310,7 +310,7 @@ ask_and_stay(Node) ->
     Self = self(),
     Pid = spawn(fun() ->
         %% It must not be done before its caller is given up.
-        _ = erpc:send_request(Node, ml_worker, encode, long_work(20000)),
+        _ = erpc:send_request(Node, ml_worker, encode, long_work(40000)),
         Self ! {self(), asked},
         receive stop -> ok end
     end),
