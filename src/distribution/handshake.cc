@@ -194,6 +194,12 @@ HandshakeStep Acceptor::on_message(ByteView message) {
   return std::visit([&](const auto& phase) { return on(phase, message); }, state);
 }
 
+std::optional<std::uint32_t> Acceptor::outstanding_challenge() const {
+  if (const auto* state = std::get_if<AwaitComplement>(&state_)) return state->challenge;
+  if (const auto* state = std::get_if<AwaitReply>(&state_)) return state->challenge;
+  return std::nullopt;
+}
+
 HandshakeStep Acceptor::on(const AwaitName&, ByteView message) {
   const auto name = parse_name(message);
   const bool dynamic = name && (name->flags & flags::kNameMe) != 0;
@@ -279,10 +285,11 @@ HandshakeStep Acceptor::on(const Finished&, ByteView) { return give_up("the hand
 // ------------------------------------------------------------------------------------
 
 Initiator::Initiator(LocalNode local, std::string peer_name, std::function<bool()> is_connected,
-                     RandomSource random)
+                     std::function<bool(std::uint32_t)> is_ours, RandomSource random)
     : local_(std::move(local)),
       peer_name_(std::move(peer_name)),
       is_connected_(std::move(is_connected)),
+      is_ours_(std::move(is_ours)),
       random_(std::move(random)) {}
 
 HandshakeStep Initiator::start() {
@@ -292,6 +299,11 @@ HandshakeStep Initiator::start() {
 HandshakeStep Initiator::on_message(ByteView message) {
   const auto state = std::exchange(state_, Finished{});
   return std::visit([&](const auto& phase) { return on(phase, message); }, state);
+}
+
+std::optional<std::uint32_t> Initiator::outstanding_challenge() const {
+  const auto* state = std::get_if<AwaitAck>(&state_);
+  return state != nullptr ? std::optional(state->challenge) : std::nullopt;
 }
 
 HandshakeStep Initiator::on(const AwaitStatus&, ByteView message) {
@@ -315,6 +327,7 @@ HandshakeStep Initiator::on(const AwaitChallenge&, ByteView message) {
   if (challenge->name != peer_name_) return give_up("another node answers at that address");
   const std::uint64_t all = expand_digest(challenge->flags);
   if (!has_mandatory(all)) return give_up(kMissingFlags);
+  if (is_ours_(challenge->challenge)) return give_up("the peer sent a challenge of our own back");
   const std::uint32_t number = random_();
   state_ = AwaitAck{Peer{peer_name_, all & flags::kOurs, challenge->creation}, number};
   const ChallengeReply reply{number, challenge_digest(local_.cookie, challenge->challenge)};

@@ -131,6 +131,8 @@ class HandshakeMachine {
   virtual HandshakeStep on_message(ByteView message) = 0;
   /// The name that the peer claims (not proved yet), for the log; "" before it said one.
   virtual std::string claimed_name() const = 0;
+  /// The challenge that the peer has of us and has not answered.
+  virtual std::optional<std::uint32_t> outstanding_challenge() const = 0;
 };
 
 /// What a node that asks to be connected is to us already.
@@ -145,6 +147,7 @@ class Acceptor final : public HandshakeMachine {
            RandomSource random = random_u32);
   HandshakeStep on_message(ByteView message) override;
   std::string claimed_name() const override { return claimed_name_; }
+  std::optional<std::uint32_t> outstanding_challenge() const override;
 
  private:
   struct AwaitName {};
@@ -179,15 +182,18 @@ class Acceptor final : public HandshakeMachine {
   std::variant<AwaitName, AwaitLiveness, AwaitComplement, AwaitReply, Finished> state_;
 };
 
-/// The side that dials.
+/// The side that dials. It is the first to answer a challenge: whoever holds no cookie, and has one
+/// of ours to answer on another connection, may pass that on to us. So ours are not answered.
 class Initiator final : public HandshakeMachine {
  public:
   /// `is_connected`: whether there is a connection to the peer, which has dialled meanwhile.
+  /// `is_ours`: whether a challenge is outstanding in another handshake of this node.
   Initiator(LocalNode local, std::string peer_name, std::function<bool()> is_connected,
-            RandomSource random = random_u32);
+            std::function<bool(std::uint32_t challenge)> is_ours, RandomSource random = random_u32);
   HandshakeStep start() override;
   HandshakeStep on_message(ByteView message) override;
   std::string claimed_name() const override { return peer_name_; }
+  std::optional<std::uint32_t> outstanding_challenge() const override;
 
  private:
   struct AwaitStatus {};
@@ -206,6 +212,7 @@ class Initiator final : public HandshakeMachine {
   LocalNode local_;
   std::string peer_name_;
   std::function<bool()> is_connected_;
+  std::function<bool(std::uint32_t)> is_ours_;
   RandomSource random_;
   std::variant<AwaitStatus, AwaitChallenge, AwaitAck, Finished> state_;
 };

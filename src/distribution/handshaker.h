@@ -40,6 +40,9 @@ class Handshaker : public std::enable_shared_from_this<Handshaker> {
   void fail(std::string reason);
   /// The name that the peer says to have; empty before it has.
   std::string claimed_name() const { return machine_->claimed_name(); }
+  std::optional<std::uint32_t> outstanding_challenge() const {
+    return machine_->outstanding_challenge();
+  }
 
  private:
   void on_open(const std::string& failure);

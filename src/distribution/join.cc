@@ -19,12 +19,13 @@ constexpr std::chrono::milliseconds kCheckInterval = 1000ms;
 
 Joiner::Joiner(asio::io_context& io, JoinOptions options, const TransportFactory& transports,
                std::function<bool()> is_connected, std::function<bool()> is_dialled,
-               Connected connected)
+               std::function<bool(std::uint32_t)> is_our_challenge, Connected connected)
     : io_(io),
       options_(std::move(options)),
       transports_(transports),
       is_connected_(std::move(is_connected)),
       is_dialled_(std::move(is_dialled)),
+      is_our_challenge_(std::move(is_our_challenge)),
       connected_(std::move(connected)),
       resolver_(io),
       socket_(io),
@@ -33,6 +34,10 @@ Joiner::Joiner(asio::io_context& io, JoinOptions options, const TransportFactory
       backoff_(kFirstBackoff) {}
 
 void Joiner::start() { check(); }
+
+std::optional<std::uint32_t> Joiner::outstanding_challenge() const {
+  return handshaker_ ? handshaker_->outstanding_challenge() : std::nullopt;
+}
 
 std::string Joiner::host() const {
   return options_.peer_name.substr(options_.peer_name.find('@') + 1);
@@ -166,7 +171,8 @@ void Joiner::shake_hands() {
   }
   handshaker_ = std::make_shared<Handshaker>(
       io_, transports_.dialled(std::move(socket_), host()),
-      std::make_unique<Initiator>(options_.local, options_.peer_name, is_connected_),
+      std::make_unique<Initiator>(options_.local, options_.peer_name, is_connected_,
+                                  is_our_challenge_),
       [self = shared_from_this()](Established established) {
         self->on_connected(std::move(established));
       },

@@ -26,9 +26,11 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   using Connected = std::function<void(Established)>;
 
   /// `is_connected`: there is a connection to that node, whoever dialled. `is_dialled`: somebody
-  /// who says to be that node shakes hands with us. `transports` outlives it.
+  /// who says to be that node shakes hands with us. `is_our_challenge`: it is outstanding in any
+  /// handshake of ours. `transports` outlives it.
   Joiner(asio::io_context& io, JoinOptions options, const TransportFactory& transports,
-         std::function<bool()> is_connected, std::function<bool()> is_dialled, Connected connected);
+         std::function<bool()> is_connected, std::function<bool()> is_dialled,
+         std::function<bool(std::uint32_t)> is_our_challenge, Connected connected);
 
   void start();
   void stop();
@@ -36,6 +38,7 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   const std::string& peer_name() const { return options_.peer_name; }
   /// A handshake of ours with the node is under way.
   bool dialling() const { return handshaker_ != nullptr; }
+  std::optional<std::uint32_t> outstanding_challenge() const;
 
  private:
   void check();
@@ -59,6 +62,7 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   const TransportFactory& transports_;
   std::function<bool()> is_connected_;
   std::function<bool()> is_dialled_;
+  std::function<bool(std::uint32_t)> is_our_challenge_;
   Connected connected_;
   asio::ip::tcp::resolver resolver_;
   asio::ip::tcp::socket socket_;

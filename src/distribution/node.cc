@@ -65,6 +65,7 @@ class Node::Impl {
 
   KnownAs known_as(const std::string& peer_name) const;
   bool is_dialled_by(const std::string& peer_name) const;
+  bool is_our_challenge(std::uint32_t challenge) const;
   bool full() const;
   void log_refusal();
   void on_accepted(asio::ip::tcp::socket socket);
@@ -198,6 +199,7 @@ void Node::Impl::start_joiners() {
                     options_.handshake_timeout},
         *transports_, [this, peer] { return connections_.contains(peer); },
         [this, peer] { return is_dialled_by(peer); },
+        [this](std::uint32_t challenge) { return is_our_challenge(challenge); },
         [this](Established established) { on_established(std::move(established)); }));
     joiners_.back()->start();
   }
@@ -248,6 +250,16 @@ bool Node::Impl::is_dialled_by(const std::string& peer_name) const {
   return std::any_of(handshakes_.begin(), handshakes_.end(), [&](const auto& handshake) {
     return handshake.second->claimed_name() == peer_name;
   });
+}
+
+bool Node::Impl::is_our_challenge(std::uint32_t challenge) const {
+  return std::ranges::any_of(handshakes_,
+                             [&](const auto& handshake) {
+                               return handshake.second->outstanding_challenge() == challenge;
+                             }) ||
+         std::ranges::any_of(joiners_, [&](const auto& joiner) {
+           return joiner->outstanding_challenge() == challenge;
+         });
 }
 
 bool Node::Impl::full() const { return connections_.size() >= options_.max_connections; }

@@ -16,7 +16,8 @@ std::unique_ptr<HandshakeMachine> make_machine(std::uint8_t steer) {
   const auto random = [] { return kChallenge; };
   if ((steer & 1U) != 0) {
     return std::make_unique<Initiator>(
-        local, "front@127.0.0.1", [] { return false; }, random);
+        local, "front@127.0.0.1", [] { return false; },
+        [](std::uint32_t challenge) { return challenge == kChallenge; }, random);
   }
   const auto known = static_cast<KnownAs>((steer >> 1U) % 3);
   return std::make_unique<Acceptor>(
@@ -42,6 +43,7 @@ void run(HandshakeMachine& machine, ByteView input, bool knows_cookie) {
     require(machine.claimed_name().size() <= 255, "names are short");
     for (const Bytes& answer : step.send) require(answer.size() < 1024, "answers are short");
   }
+  require(!step.established || !machine.outstanding_challenge(), "a peer has answered");
   require(knows_cookie || !step.established, "without the cookie nobody is a peer");
   if (step.established)
     require((step.established->flags & ~(flags::kOurs | flags::kNameMe)) == 0,

@@ -27,6 +27,7 @@ Digest digest_from_hex(const char* hex) {
 }
 
 const auto kNotConnected = [] { return false; };
+const auto kNotOurs = [](std::uint32_t) { return false; };
 
 LocalNode local() { return {"worker1@127.0.0.1", "secret", 99}; }
 
@@ -214,7 +215,7 @@ TEST_CASE("a node with a dynamic name gets one") {
 }
 
 TEST_CASE("an initiator and an acceptor understand each other") {
-  Initiator dialling({"z@host", "secret", 3}, "worker1@127.0.0.1", kNotConnected,
+  Initiator dialling({"z@host", "secret", 3}, "worker1@127.0.0.1", kNotConnected, kNotOurs,
                      [] { return 777U; });
   Acceptor dialled = acceptor();
   const HandshakeStep hello = dialling.start();
@@ -233,29 +234,63 @@ TEST_CASE("an initiator and an acceptor understand each other") {
 }
 
 TEST_CASE("an initiator demands the node that it dialled, and its proof") {
-  Initiator dialling({"z@host", "secret", 3}, "other@host", kNotConnected, [] { return 777U; });
+  Initiator dialling({"z@host", "secret", 3}, "other@host", kNotConnected, kNotOurs,
+                     [] { return 777U; });
   dialling.on_message(text("sok"));
   const ChallengeMessage foreign{flags::kOurs, 1, 2, "worker1@127.0.0.1"};
   CHECK_FALSE(dialling.on_message(encode(foreign)).failure.empty());
 
-  Initiator unproved({"z@host", "secret", 3}, "a@b", kNotConnected, [] { return 777U; });
+  Initiator unproved({"z@host", "secret", 3}, "a@b", kNotConnected, kNotOurs, [] { return 777U; });
   unproved.on_message(text("sok"));
   unproved.on_message(encode(ChallengeMessage{flags::kOurs, 1, 2, "a@b"}));
   CHECK(unproved.on_message(encode(ChallengeAck{})).failure == "wrong cookie");
 
   for (const char* status : {"snok", "snot_allowed", "s", "sconfused"}) {
-    Initiator refused({"z@host", "secret", 3}, "a@b", kNotConnected);
+    Initiator refused({"z@host", "secret", 3}, "a@b", kNotConnected, kNotOurs);
     CHECK_FALSE(refused.on_message(text(status)).failure.empty());
   }
-  Initiator alive({"z@host", "secret", 3}, "a@b", kNotConnected);
+  Initiator alive({"z@host", "secret", 3}, "a@b", kNotConnected, kNotOurs);
   CHECK(alive.on_message(text("salive")).send == std::vector<Bytes>{text("strue")});
 }
 
 TEST_CASE("an initiator whose peer has dialled it meanwhile does not take that for dead") {
-  Initiator late({"z@host", "secret", 3}, "a@b", [] { return true; });
+  Initiator late(
+      {"z@host", "secret", 3}, "a@b", [] { return true; }, kNotOurs);
   const HandshakeStep step = late.on_message(text("salive"));
   CHECK(step.send == std::vector<Bytes>{text("sfalse")});
   CHECK_FALSE(step.failure.empty());
+}
+
+TEST_CASE("a challenge is outstanding from when it is sent until it is answered") {
+  Acceptor dialled = acceptor();
+  CHECK_FALSE(dialled.outstanding_challenge());
+  dialled.on_message(name_v6("t@host"));
+  CHECK(dialled.outstanding_challenge() == kOurChallenge);
+  dialled.on_message(encode(good_reply()));
+  CHECK_FALSE(dialled.outstanding_challenge());
+
+  Acceptor old = acceptor();
+  old.on_message(encode(NameMessage{5, flags::kOurs & 0xffffffffU, 0, "t@host"}));
+  CHECK(old.outstanding_challenge() == kOurChallenge);
+
+  Initiator dialling({"z@host", "secret", 3}, "a@b", kNotConnected, kNotOurs, [] { return 777U; });
+  dialling.on_message(text("sok"));
+  CHECK_FALSE(dialling.outstanding_challenge());
+  dialling.on_message(encode(ChallengeMessage{flags::kOurs, 1, 2, "a@b"}));
+  CHECK(dialling.outstanding_challenge() == 777U);
+}
+
+TEST_CASE("whoever passes a challenge of ours on to us gets no answer to it") {
+  Acceptor dialled = acceptor();
+  dialled.on_message(name_v6("evil@host"));
+  Initiator dialling(local(), "front@host", kNotConnected, [&](std::uint32_t challenge) {
+    return dialled.outstanding_challenge() == challenge;
+  });
+  dialling.on_message(text("sok"));
+  const ChallengeMessage reflected{flags::kOurs, kOurChallenge, 2, "front@host"};
+  const HandshakeStep step = dialling.on_message(encode(reflected));
+  CHECK(step.send.empty());
+  CHECK(step.failure.find("challenge of our own") != std::string::npos);
 }
 
 }  // namespace

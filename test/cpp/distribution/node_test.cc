@@ -644,6 +644,26 @@ TEST_CASE("a node joins a front, and again when the connection was lost") {
   }
 }
 
+TEST_CASE("whoever plays the front a challenge of the node's own is not let in") {
+  FakeEpmd epmd;
+  const Socket front = listen_on_any_port();
+  epmd.set_looked_up_port(port_of(front));
+  NodeOptions options;
+  options.join = {"front@127.0.0.1"};
+  const RunningNode node(epmd, options);
+  const auto worker = accept_from(front);
+  REQUIRE(worker);
+  REQUIRE(worker->read_frame(2));
+  const Socket evil = node.connect();
+  evil.write(with_length(2, encode(NameMessage{6, kPeerFlags, 7, "evil@host"})));
+  REQUIRE(evil.read_frame(2) == test::text("sok"));
+  const auto challenge = parse_challenge(evil.read_frame(2).value_or(Bytes{}));
+  REQUIRE(challenge);
+  const ChallengeMessage reflected{kPeerFlags, challenge->challenge, 3, "front@127.0.0.1"};
+  worker->write(with_length(2, test::text("sok")) + with_length(2, encode(reflected)));
+  CHECK_FALSE(worker->read_frame(2));
+}
+
 TEST_CASE("an address that is none stops the start") {
   const FakeEpmd epmd;
   Echo echo;

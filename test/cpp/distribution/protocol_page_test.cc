@@ -104,7 +104,8 @@ TEST_CASE("docs/PROTOCOL.md: a node dials the worker") {
 
 TEST_CASE("docs/PROTOCOL.md: the worker dials a node") {
   Initiator initiator(
-      {"t@h", "secret", 5}, "worker1@h", [] { return false; }, [] { return kTheirChallenge; });
+      {"t@h", "secret", 5}, "worker1@h", [] { return false; }, [](std::uint32_t) { return false; },
+      [] { return kTheirChallenge; });
   CHECK(initiator.start().send == std::vector<Bytes>{unprefixed("send_name_of_a_worker")});
   CHECK(initiator.on_message(unprefixed("status")).failure.empty());
   CHECK(initiator.on_message(unprefixed("challenge")).send ==
