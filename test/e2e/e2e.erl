@@ -2,7 +2,7 @@
 %% peers, the live reference. Everything runs on 127.0.0.1.
 -module(e2e).
 
--export([root/0, start_distribution/1, stop_distribution/0]).
+-export([root/0, later_releases/0, start_distribution/1, stop_distribution/0]).
 -export([start_worker/1, start_worker/2, start_worker_as/2, as_worker/2, node_of/1, os_pid/1]).
 -export([spawn_program/2, spawn_program/3]).
 -export([signal/2, await_exit/1, await_exit/2, await_log/3, log/1, stop/1]).
@@ -23,6 +23,13 @@ root(Folder) ->
         true -> Folder;
         false when Folder =/= "/" -> root(filename:dirname(Folder))
     end.
+
+%% @doc The releases of OTP besides ours: whatever needs 27 fails without it; 29 is the one that set-up
+%% may not get, which is said.
+later_releases() ->
+    There = filelib:is_regular(filename:join([root(), ".deps", "stamps", "otp29"])),
+    There orelse io:format(user, "OTP 29: NOT RUN, set-up could not get it~n", []),
+    [otp27 | [otp29 || There]].
 
 %% @doc Makes this VM a node NAME@127.0.0.1 with a random cookie, epmd included.
 start_distribution(Name) ->

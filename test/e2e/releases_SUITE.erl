@@ -8,17 +8,11 @@
 
 suite() -> [{timetrap, {minutes, 5}}].
 
-all() -> [{group, Release} || Release <- releases()].
+all() -> [{group, Release} || Release <- e2e:later_releases()].
 
-groups() -> [{Release, [], [it_is_that_release, every_way_to_call, conformance, front]} || Release <- releases()].
-
-%% Those that set-up could get; it fails without 27, and says so without 29.
-releases() -> [otp27 | [otp29 || otp29_is_there()]].
-
-otp29_is_there() ->
-    There = filelib:is_regular(filename:join([e2e:root(), ".deps", "stamps", "otp29"])),
-    There orelse io:format(user, "OTP 29: NOT RUN, set-up could not get it~n", []),
-    There.
+groups() ->
+    [{Release, [], [it_is_that_release, every_way_to_call, conformance, front]} ||
+     Release <- e2e:later_releases()].
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_releases),

@@ -19,9 +19,7 @@ all() -> [{group, Release} || Release <- releases()] ++
 
 groups() -> [{Release, [], [every_way_to_call, large_messages]} || Release <- releases()].
 
-releases() ->
-    [otp25 | [Release || Release <- [otp27, otp29],
-                         filelib:is_regular(filename:join([e2e:root(), ".deps", "stamps", Release]))]].
+releases() -> [otp25 | e2e:later_releases()].
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_tls),
