@@ -243,13 +243,25 @@ Writer start_control(Bytes& out, std::size_t arity, std::int64_t code) {
 OutMessage finish(Bytes control, bool as_payload, TermParts term) {
   if (as_payload) return {std::move(control), std::move(term)};
   put_bytes(control, term.head);
-  put_bytes(control, term.tail);
+  put_bytes(control, term.tail_bytes());
   return {std::move(control), std::nullopt};
 }
 
 }  // namespace
 
 std::span<const Operation> operations() { return kOperations; }
+
+SharedBytes share(Bytes bytes) {
+  struct Shared {
+    explicit Shared(Bytes moved) : bytes(std::move(moved)) {}
+    ~Shared() { terms::recycle(std::move(bytes)); }
+    Shared(const Shared&) = delete;
+    Shared& operator=(const Shared&) = delete;
+    Bytes bytes;
+  };
+  const auto shared = std::make_shared<Shared>(std::move(bytes));
+  return {shared, &shared->bytes};
+}
 
 ControlMessage parse_control(ScannedTerm term) {
   Reader in(term);

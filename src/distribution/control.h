@@ -5,6 +5,7 @@
 // docs/PROTOCOL.md prints the table of operations.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -82,10 +83,19 @@ std::span<const Operation> operations();
 // ---- What we send
 // ---------------------------------------------------------------------------------
 
-/// A term without version byte, in two pieces so that a large one is never copied.
+/// Bytes that several messages may end in. Nothing: none.
+using SharedBytes = std::shared_ptr<const Bytes>;
+/// Given back (terms::recycle) by whoever needs them last.
+SharedBytes share(Bytes bytes);
+
+/// A term without version byte, in two pieces so that a large one is never copied, however many
+/// messages it goes out in.
 struct TermParts {
   Bytes head;
-  Bytes tail;
+  SharedBytes tail;
+
+  ByteView tail_bytes() const { return tail ? ByteView(*tail) : ByteView{}; }
+  std::size_t size() const { return head.size() + tail_bytes().size(); }
 };
 
 /// Terms without version bytes; send_queue.h makes frames of them.

@@ -22,9 +22,7 @@ constexpr std::size_t kSharedBytes = 4096;
 /// for fragmented messages"), so a message whose control term does not fit there goes whole.
 bool goes_in_fragments(const OutMessage& message) {
   if (!message.payload || message.control.size() > SendQueue::kFragmentBytes) return false;
-  const TermParts& payload = *message.payload;
-  return message.control.size() + payload.head.size() + payload.tail.size() >
-         SendQueue::kFragmentBytes;
+  return message.control.size() + message.payload->size() > SendQueue::kFragmentBytes;
 }
 
 /// All but the payload's tail.
@@ -42,19 +40,6 @@ Bytes whole_head(const OutMessage& message) {
   put_bytes(head, message.control);
   if (message.payload) put_bytes(head, message.payload->head);
   return head;
-}
-
-/// Kept until its last piece is out.
-std::shared_ptr<const Bytes> sent_once(Bytes bytes) {
-  struct Sent {
-    explicit Sent(Bytes moved) : bytes(std::move(moved)) {}
-    ~Sent() { terms::recycle(std::move(bytes)); }
-    Sent(const Sent&) = delete;
-    Sent& operator=(const Sent&) = delete;
-    Bytes bytes;
-  };
-  const auto sent = std::make_shared<Sent>(std::move(bytes));
-  return {sent, &sent->bytes};
 }
 
 Bytes with_length(const Bytes& head, std::size_t tail_bytes) {
@@ -83,32 +68,46 @@ void SendQueue::push(OutMessage message) {
   if (fragments_ && goes_in_fragments(message)) {
     return push_large(std::move(message.control), std::move(*message.payload));
   }
-  Bytes tail = message.payload ? std::move(message.payload->tail) : Bytes{};
-  push_small(
-      with_length(fragments_ ? whole_head(message) : pass_through_head(message), tail.size()));
-  if (!tail.empty()) push_small(std::move(tail));
+  const ByteView tail = message.payload ? message.payload->tail_bytes() : ByteView{};
+  Bytes bytes =
+      with_length(fragments_ ? whole_head(message) : pass_through_head(message), tail.size());
+  if (tail.size() >= kSharedBytes) {
+    push_small(std::move(bytes));
+    return push_small_shared(std::move(message.payload->tail));
+  }
+  put_bytes(bytes, tail);
+  push_small(std::move(bytes));
 }
 
 void SendQueue::push_tick() { push_small(Bytes(kLengthBytes, 0)); }
 
 void SendQueue::push_small(Bytes bytes) {
-  bytes_ += bytes.size();
-  small_pushed_ += bytes.size();
-  if (!small_.empty() && bytes.size() < kSharedBytes && small_.back().size() < kSharedBytes) {
-    return put_bytes(small_.back(), bytes);
+  if (open_ && bytes.size() < kSharedBytes && open_->size() < kSharedBytes) {
+    bytes_ += bytes.size();
+    small_pushed_ += bytes.size();
+    return put_bytes(*open_, bytes);
   }
+  const auto opened = std::make_shared<Bytes>(std::move(bytes));
+  push_small_shared(opened);
+  open_ = opened;
+}
+
+void SendQueue::push_small_shared(SharedBytes bytes) {
+  bytes_ += bytes->size();
+  small_pushed_ += bytes->size();
   small_.push_back(std::move(bytes));
+  open_.reset();
 }
 
 void SendQueue::push_large(Bytes control, TermParts payload) {
   put_bytes(control, payload.head);
+  const std::size_t total = control.size() + payload.tail_bytes().size();
   Large large{std::make_shared<const Bytes>(std::move(control)),
-              sent_once(std::move(payload.tail)),
+              std::move(payload.tail),
               ++last_sequence_,
               0,
               0,
               small_pushed_};
-  const std::size_t total = large.head->size() + large.tail->size();
   large.fragments = (total + kFragmentBytes - 1) / kFragmentBytes;
   bytes_ += total + kLengthBytes + kFirstHeaderBytes +
             (large.fragments - 1) * (kLengthBytes + kNextHeaderBytes);
@@ -135,6 +134,7 @@ void SendQueue::written(std::size_t count) {
 
 void SendQueue::clear() {
   small_.clear();
+  open_.reset();
   large_.clear();
   chosen_.clear();
   bytes_ = 0;
@@ -155,11 +155,12 @@ bool SendQueue::large_is_due() const {
 std::size_t SendQueue::choose_small() {
   std::size_t taken = 0;
   while (!small_.empty() && taken < kSmallTurnBytes) {
-    const auto owner = std::make_shared<const Bytes>(std::move(small_.front()));
+    const SharedBytes owner = std::move(small_.front());
     small_.pop_front();
     taken += owner->size();
     chosen_.push_back({owner, *owner});
   }
+  if (small_.empty()) open_.reset();
   small_chosen_ += taken;
   return taken;
 }
@@ -168,13 +169,13 @@ std::size_t SendQueue::choose_small() {
 std::size_t SendQueue::choose_fragment() {
   Large large = std::move(large_.front());
   large_.pop_front();
-  const std::size_t total = large.head->size() + large.tail->size();
+  const std::size_t head = large.head->size();
+  const std::size_t total = head + (large.tail ? large.tail->size() : 0);
   const std::size_t begin = large.offset;
   const std::size_t end = std::min(total, begin + kFragmentBytes);
   const auto header = std::make_shared<const Bytes>(
       fragment_head(begin == 0, large.sequence, large.fragments, end - begin));
   chosen_.push_back({header, *header});
-  const std::size_t head = large.head->size();
   choose_part(large.head, std::min(begin, head), std::min(end, head));
   choose_part(large.tail, std::max(begin, head) - head, std::max(end, head) - head);
   large.offset = end;
@@ -182,8 +183,7 @@ std::size_t SendQueue::choose_fragment() {
   return header->size() + end - begin;
 }
 
-void SendQueue::choose_part(const std::shared_ptr<const Bytes>& part, std::size_t begin,
-                            std::size_t end) {
+void SendQueue::choose_part(const SharedBytes& part, std::size_t begin, std::size_t end) {
   if (begin < end) chosen_.push_back({part, ByteView(*part).subspan(begin, end - begin)});
 }
 

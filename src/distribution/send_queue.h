@@ -41,8 +41,8 @@ class SendQueue {
  private:
   /// A message that goes in fragments.
   struct Large {
-    std::shared_ptr<const Bytes> head;  ///< control term and what was written of the payload
-    std::shared_ptr<const Bytes> tail;
+    SharedBytes head;  ///< control term and what was written of the payload
+    SharedBytes tail;  ///< may be nothing
     std::uint64_t sequence;
     std::uint64_t fragments;  ///< still to be sent
     std::size_t offset;       ///< of what is still to be sent, in head and tail
@@ -50,20 +50,22 @@ class SendQueue {
   };
   /// Bytes that go as they are: `view` into what the piece keeps alive.
   struct Piece {
-    std::shared_ptr<const Bytes> owner;
+    SharedBytes owner;
     ByteView view;
   };
 
   void push_small(Bytes bytes);
+  void push_small_shared(SharedBytes bytes);
   void push_large(Bytes control, TermParts payload);
   void choose();
   std::size_t choose_small();
   std::size_t choose_fragment();
-  void choose_part(const std::shared_ptr<const Bytes>& part, std::size_t begin, std::size_t end);
+  void choose_part(const SharedBytes& part, std::size_t begin, std::size_t end);
   bool large_is_due() const;
 
   bool fragments_;
-  std::deque<Bytes> small_;
+  std::deque<SharedBytes> small_;
+  std::shared_ptr<Bytes> open_;  ///< the last of small_, if more may go into it
   std::deque<Large> large_;
   std::deque<Piece> chosen_;  ///< goes out in this order, whatever comes
   std::uint64_t small_pushed_ = 0;

@@ -20,6 +20,7 @@ constexpr const char* kOurModule = "ml_worker";
 constexpr std::size_t kMaxWatchers = 64;       ///< of one call
 constexpr std::size_t kSalvageBytes = 8192;    ///< how far a broken payload is searched for its tag
 constexpr std::size_t kFrameOverhead = 65536;  ///< of a reply: control term and tags
+constexpr std::size_t kMaxTagBytes = 8192;     ///< echoed in a reply; a reference has some 30
 
 Bytes copy(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
 
@@ -31,7 +32,7 @@ Bytes atom_term(std::string_view name) {
   return out;
 }
 
-TermParts atom_parts(std::string_view name) { return {atom_term(name), {}}; }
+TermParts atom_parts(std::string_view name) { return {atom_term(name), nullptr}; }
 
 Bytes nil_term() {
   Bytes out;
@@ -69,7 +70,7 @@ TermParts erpc_reason(ByteView result_reference, RemoteReply reply) {
   out.raw(result_reference);
   out.atom(returned ? "return" : "error");
   if (returned) {
-    parts.tail = std::move(reply.term);
+    parts.tail = share(std::move(reply.term));
   } else {
     out.raw(reply.term);
     out.raw(reply.stack);
@@ -84,7 +85,7 @@ TermParts rex_message(ByteView tag, RemoteReply reply) {
   out.tuple(2);
   out.raw(tag);
   if (reply.kind == RemoteReply::Kind::returned) {
-    parts.tail = std::move(reply.term);
+    parts.tail = share(std::move(reply.term));
     return parts;
   }
   out.tuple(2);
@@ -196,6 +197,7 @@ void Session::on(const RegSend& message, const Payload& payload) {
   const ByteView from = in.read_raw();
   const ScannedTerm tag = in.read_term();
   const ScannedTerm request = in.read_term();
+  if (tag.bytes().size() > kMaxTagBytes) return;
   if (message.to_name == "rex") {
     on_rex_request(from, tag, request, payload);
   } else {
@@ -289,7 +291,7 @@ void Session::on(const ExitSignal& message, const Payload& payload) {
   if (name == "normal") return;
   const bool killed = message.sent_by_exit2 && name == "kill";
   found->owner->end(found->id, killed   ? atom_parts("killed")
-                               : reason ? TermParts{copy(reason->bytes()), {}}
+                               : reason ? TermParts{{}, share(copy(reason->bytes()))}
                                         : atom_parts("unreadable"));
 }
 
@@ -439,11 +441,12 @@ std::optional<Session::Invocation> Session::read_spawn(const SpawnRequest& messa
   }
   Reader in(*term);
   if (in.read_list() != static_cast<std::size_t>(message.arity)) return std::nullopt;
-  Bytes tag = execute_call ? copy(in.read_raw()) : Bytes{};
+  const ByteView tag = execute_call ? in.read_raw() : ByteView{};
+  if (tag.size() > kMaxTagBytes) return std::nullopt;
   auto module = in.read_atom();
   auto function = in.read_atom();
   if (!module || !function) return std::nullopt;
-  return Invocation{std::move(tag), std::move(*module), std::move(*function), in.read_term()};
+  return Invocation{copy(tag), std::move(*module), std::move(*function), in.read_term()};
 }
 
 /// Why the arguments of a call cannot be used.
@@ -492,10 +495,10 @@ void Session::finish(CallId id, RemoteReply reply) {
 }
 
 /// Before its time: its work is cancelled, and whoever watches is told.
-void Session::end(CallId id, TermParts reason) {
+void Session::end(CallId id, const TermParts& reason) {
   const Call call = remove(id);
   if (call.cancel) call.cancel();
-  notify(call, std::move(reason));
+  notify(call, reason);
 }
 
 /// A reply that cannot be sent becomes an error that says so.
@@ -524,34 +527,30 @@ void Session::answer(Call call, RemoteReply reply) {
   }
 }
 
-/// The last one gets the reason itself, so that a large reply to one caller is not copied.
-void Session::notify(const Call& call, TermParts reason) {
-  if (call.watchers.empty()) return;
-  const auto told = [&call](const Watcher& each, TermParts why) {
-    if (const auto session = each.session.lock()) session->tell(call.pid, each, std::move(why));
-  };
-  for (std::size_t i = 0; i + 1 < call.watchers.size(); ++i) told(call.watchers[i], reason);
-  told(call.watchers.back(), std::move(reason));
+void Session::notify(const Call& call, const TermParts& reason) {
+  for (const Watcher& each : call.watchers) {
+    if (const auto session = each.session.lock()) session->tell(call.pid, each, reason);
+  }
 }
 
-/// A watcher of this session's peer hears of the end of a call, whosever it was.
-void Session::tell(ByteView ended, const Watcher& watcher, TermParts reason) {
+/// A watcher of this session's peer hears of the end of a call, whosever it was. A long reason that
+/// has no room on this connection becomes one that says so: a call has many watchers, and what one
+/// peer ends it with must not cost another its connection.
+void Session::tell(ByteView ended, const Watcher& watcher, const TermParts& reason) {
   if (aborted_) return;
+  TermParts told = has_room_for(reason)
+                       ? reason
+                       : exit_reason(raised(errors::overloaded(std::chrono::seconds(1)).reason));
   if (watcher.reference.empty()) {
-    send_exit(ended, watcher.pid, with_room(std::move(reason)));
+    send_exit(ended, watcher.pid, std::move(told));
   } else {
-    send_down(ended, watcher.pid, watcher.reference, with_room(std::move(reason)));
+    send_down(ended, watcher.pid, watcher.reference, std::move(told));
   }
 }
 
-/// A long reason that has no room on this connection becomes one that says so: a call has many
-/// watchers, and what one peer ends it with must not cost another its connection.
-TermParts Session::with_room(TermParts reason) const {
-  const std::size_t size = reason.head.size() + reason.tail.size();
-  if (size <= kFrameOverhead || outbox_.unsent_bytes() + size <= context_.max_unsent_bytes) {
-    return reason;
-  }
-  return exit_reason(raised(errors::overloaded(std::chrono::seconds(1)).reason));
+bool Session::has_room_for(const TermParts& reason) const {
+  return reason.size() <= kFrameOverhead ||
+         outbox_.unsent_bytes() + reason.size() <= context_.max_unsent_bytes;
 }
 
 void Session::send_down(ByteView from, ByteView to, ByteView reference, TermParts reason) {

@@ -152,12 +152,12 @@ class Session : public std::enable_shared_from_this<Session> {
   CallReplier replier(CallId id);
 
   void finish(CallId id, RemoteReply reply);
-  void end(CallId id, TermParts reason);
+  void end(CallId id, const TermParts& reason);
   RemoteReply checked(RemoteReply reply) const;
   void answer(Call call, RemoteReply reply);
-  void notify(const Call& call, TermParts reason);
-  void tell(ByteView ended, const Watcher& watcher, TermParts reason);
-  TermParts with_room(TermParts reason) const;
+  static void notify(const Call& call, const TermParts& reason);
+  void tell(ByteView ended, const Watcher& watcher, const TermParts& reason);
+  bool has_room_for(const TermParts& reason) const;
   void send_down(ByteView from, ByteView to, ByteView reference, TermParts reason);
   void send_exit(ByteView from, ByteView to, TermParts reason);
 

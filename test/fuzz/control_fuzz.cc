@@ -67,7 +67,7 @@ class Outbox final : public ml_worker::distribution::Outbox {
     Bytes sent = message.control;
     if (message.payload) {
       Bytes payload = message.payload->head;
-      put_bytes(payload, message.payload->tail);
+      put_bytes(payload, message.payload->tail_bytes());
       ByteView rest = payload;
       require(ml_worker::terms::scan_bare(rest).has_value() && rest.empty(), "payload is a term");
       put_bytes(sent, payload);

@@ -100,9 +100,15 @@ inline Bytes with_length(std::size_t width, const Bytes& body) {
 }
 
 /// A message as a pass-through frame.
+inline Bytes whole(const TermParts& term) {
+  Bytes out = term.head;
+  put_bytes(out, term.tail_bytes());
+  return out;
+}
+
 inline Bytes wire(const OutMessage& message) {
   Bytes body = frame_body(message.control);
-  if (message.payload) put_bytes(body, versioned(message.payload->head + message.payload->tail));
+  if (message.payload) put_bytes(body, versioned(whole(*message.payload)));
   return with_length(4, body);
 }
 

@@ -231,9 +231,9 @@ TEST_CASE("what is sent has the layout of the protocol") {
         test::with_length(4, test::frame_body(tuple({integer(31), kRef, kFrom, integer(2), kTo}))));
   CHECK(wire(make_send(kFrom, {atom("h"), {}})) ==
         test::with_length(4, test::frame_body(tuple({integer(2), atom(""), kFrom}), atom("h"))));
-  CHECK(wire(make_monitor_exit(true, kTo, kFrom, kRef, {{}, reason})) ==
+  CHECK(wire(make_monitor_exit(true, kTo, kFrom, kRef, {{}, share(reason)})) ==
         test::with_length(4, test::frame_body(tuple({integer(28), kTo, kFrom, kRef}), reason)));
-  CHECK(wire(make_monitor_exit(false, kTo, kFrom, kRef, {{}, reason})) ==
+  CHECK(wire(make_monitor_exit(false, kTo, kFrom, kRef, {{}, share(reason)})) ==
         test::with_length(4, test::frame_body(tuple({integer(21), kTo, kFrom, kRef, reason}))));
   CHECK(wire(make_exit(true, kTo, kFrom, {reason, {}})) ==
         test::with_length(4, test::frame_body(tuple({integer(24), kTo, kFrom}), reason)));

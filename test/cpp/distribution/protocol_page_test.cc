@@ -177,7 +177,7 @@ TEST_CASE("docs/PROTOCOL.md: a message in fragments") {
   constexpr std::size_t kLastBytes = 1000;
   Bytes control = atom("control");
   Bytes payload(2 * SendQueue::kFragmentBytes + kLastBytes - control.size(), 'x');
-  wire.send({std::move(control), TermParts{{}, std::move(payload)}});
+  wire.send({std::move(control), TermParts{{}, share(std::move(payload))}});
   CHECK(Example("fragments").matches(wire.take()));
 }
 

@@ -12,7 +12,7 @@ using test::operator+;
 
 OutMessage message(const Bytes& control) { return {control, std::nullopt}; }
 OutMessage message(const Bytes& control, std::size_t payload_bytes, char fill) {
-  return {control, TermParts{test::text("payload"), Bytes(payload_bytes, fill)}};
+  return {control, TermParts{test::text("payload"), share(Bytes(payload_bytes, fill))}};
 }
 
 /// Writes up to `count` bytes of what comes next.
@@ -62,8 +62,27 @@ std::vector<Bytes> messages(const Bytes& stream) {
   return out;
 }
 
-Bytes content(const OutMessage& message) {
-  return message.control + message.payload->head + message.payload->tail;
+Bytes content(const OutMessage& message) { return message.control + test::whole(*message.payload); }
+
+TEST_CASE("what several messages end in is in memory once") {
+  for (const bool fragments : {true, false}) {
+    SendQueue queue(fragments);
+    const SharedBytes tail = share(Bytes(100000, 'x'));
+    const ByteView shared(*tail);
+    std::size_t sent = 0;
+    for (int i = 0; i < 3; ++i) queue.push({test::text("control"), TermParts{{}, tail}});
+    while (!queue.empty()) {
+      std::size_t count = 0;
+      for (const ByteView view : queue.next()) {
+        count += view.size();
+        if (view.data() >= shared.data() && view.data() < shared.data() + shared.size()) {
+          sent += view.size();
+        }
+      }
+      queue.written(count);
+    }
+    CHECK(sent == 3 * shared.size());
+  }
 }
 
 TEST_CASE("without fragments messages are pass-through frames, in order") {
@@ -124,7 +143,8 @@ TEST_CASE("a message is whole again whatever its size, and however the transport
 
 TEST_CASE("what was written of a payload before its tail may be large too") {
   SendQueue queue(true);
-  const OutMessage large{test::text("control"), TermParts{Bytes(100000, 'h'), Bytes(100000, 't')}};
+  const OutMessage large{test::text("control"),
+                         TermParts{Bytes(100000, 'h'), share(Bytes(100000, 't'))}};
   queue.push(large);
   CHECK(messages(drain(queue)) == std::vector<Bytes>{content(large)});
 }
@@ -220,7 +240,7 @@ TEST_CASE("the buffer of a large message that is out is the next one's") {
   tail.assign(kBytes, 'x');
   const char* const place = tail.data();
   SendQueue queue(true);
-  queue.push({test::text("control"), TermParts{{}, std::move(tail)}});
+  queue.push({test::text("control"), TermParts{{}, share(std::move(tail))}});
   while (!queue.empty()) take(queue, ~std::size_t{0});
   CHECK(terms::buffer_for(kBytes).data() == place);
 }

@@ -44,10 +44,14 @@ class Recorder : public CallHandler {
 
 class RecordingOutbox : public Outbox {
  public:
-  void send(OutMessage message) override { sent.push_back(test::wire(message)); }
+  void send(OutMessage message) override {
+    sent.push_back(test::wire(message));
+    if (message.payload) tails.push_back(message.payload->tail);
+  }
   std::size_t unsent_bytes() const override { return unsent; }
 
   std::vector<Bytes> sent;
+  std::vector<SharedBytes> tails;  ///< of payloads
   std::size_t unsent = 0;
 };
 
@@ -540,6 +544,38 @@ TEST_CASE("a call has 64 watchers, whosever they are") {
   CHECK(f.take().empty());  // there is room again
   f.reply(0, RemoteReply::Kind::returned, atom("value"));
   CHECK(f.take().size() == 33);
+}
+
+TEST_CASE("the reason of a call's end is not copied for each who watches it") {
+  Fixture f;
+  f.receive(spawn(kProcess, list({}), list({})));
+  constexpr std::uint32_t kWatchers = 64;
+  for (std::uint32_t i = 0; i < kWatchers; ++i) {
+    f.receive(frame_body(
+        tuple({integer(19), kCaller, f.our_pid(1), test::reference("t@host", 100 + i)})));
+  }
+  Bytes reason;
+  terms::Writer(reason).binary(std::string(100000, 'x'));
+  f.receive(frame_body(tuple({integer(26), kCaller, f.our_pid(1)}), reason));
+  REQUIRE(f.outbox.tails.size() == kWatchers);
+  CHECK(*f.outbox.tails.front() == reason);
+  for (const SharedBytes& tail : f.outbox.tails) CHECK(tail == f.outbox.tails.front());
+}
+
+TEST_CASE("a tag that is no reference but kilobytes is not echoed") {
+  Fixture f;
+  Bytes tag;
+  terms::Writer(tag).binary(std::string(10000, 'x'));
+  f.receive(spawn(tuple({atom("erpc"), atom("execute_call"), integer(4)}), list({atom("monitor")}),
+                  list({tag, atom("ml_worker"), atom("echo"), list({})})));
+  const auto sent = f.take();
+  REQUIRE(sent.size() == 2);
+  CHECK(sent[1].size() < 1000);
+  CHECK(std::string(sent[1].begin(), sent[1].end()).find("bad_argument") != std::string::npos);
+  f.receive(rex_call("ml_worker", tag));
+  f.receive(gen_call("net_kernel", tag, tuple({atom("is_auth"), atom("t@host")})));
+  CHECK(f.take().empty());
+  CHECK(f.handler.asked.empty());
 }
 
 TEST_CASE("a long reason that has no room at a watcher becomes a short one there") {
