@@ -68,13 +68,16 @@ void Listener::accept() {
       [self = shared_from_this()](std::error_code error, asio::ip::tcp::socket socket) {
         if (!self->acceptor_.is_open()) return;
         // Out of descriptors the next accept would fail at once, and again: a busy loop.
-        if (error) return self->pause();
+        if (error) return self->pause(error);
         self->accept();  // first: what goes wrong with one connection stops no other
         self->accepted_(std::move(socket));
       });
 }
 
-void Listener::pause() {
+void Listener::pause(const std::error_code& why) {
+  if (log_limiter_.allow("pause")) {
+    log::warning("no connection can be accepted now: trying again", {{"reason", why.message()}});
+  }
   pause_timer_.expires_after(kPause);
   pause_timer_.async_wait([self = shared_from_this()](std::error_code error) {
     if (!error) self->accept();

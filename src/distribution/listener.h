@@ -6,6 +6,7 @@
 #include <string>
 
 #include "distribution/asio.h"
+#include "distribution/log_limit.h"
 
 namespace ml_worker::distribution {
 
@@ -26,13 +27,14 @@ class Listener : public std::enable_shared_from_this<Listener> {
  private:
   void bind(const asio::ip::address& address, std::uint16_t port, std::error_code& error);
   void accept();
-  void pause();
+  void pause(const std::error_code& why);
 
   asio::io_context& io_;
   asio::ip::tcp::acceptor acceptor_;
   asio::steady_timer pause_timer_;
   Accepted accepted_;
   std::uint16_t port_ = 0;
+  LogLimiter log_limiter_;
 };
 
 }  // namespace ml_worker::distribution

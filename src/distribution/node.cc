@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "distribution/connection.h"
+#include "distribution/descriptors.h"
 #include "distribution/handshake_limit.h"
 #include "distribution/join.h"
 #include "distribution/listener.h"
@@ -21,6 +22,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kLargestFrame = 0x7fffffff;
+constexpr std::size_t kOwnDescriptors = 256;  ///< of the worker: devices, files, epmd, look-ups
 
 std::uint32_t random_creation() {
   constexpr std::uint32_t kReserved = 4;  // 0 to 3: what nodes before OTP 23 used
@@ -59,6 +61,7 @@ class Node::Impl {
 
   NodeContext make_context(CallHandler& handler);
   ConnectionLimits connection_limits() const;
+  void allow_descriptors() const;
   bool register_name();
   void start_joiners();
   static void wait_for_signal(const std::shared_ptr<asio::signal_set>& set, SignalAction action);
@@ -160,12 +163,24 @@ ConnectionLimits Node::Impl::connection_limits() const {
 // ----------------------------------------------------------------------------------------
 
 bool Node::Impl::start() {
+  allow_descriptors();
   listener_ = std::make_shared<Listener>(*io_, options_.listen_address, options_.port_from,
                                          options_.port_to);
   if (options_.use_epmd && !register_name()) return false;
   listener_->start([this](asio::ip::tcp::socket socket) { on_accepted(std::move(socket)); });
   start_joiners();
   return true;
+}
+
+/// Otherwise half-open connections would use up what genuine ones need, before the limits of
+/// handshakes apply.
+void Node::Impl::allow_descriptors() const {
+  const std::size_t wanted =
+      options_.max_connections + options_.max_handshakes + options_.join.size() + kOwnDescriptors;
+  const std::size_t limit = raise_descriptor_limit(wanted);
+  if (limit >= wanted) return;
+  log::warning("the limit of open files is too low for so many connections and handshakes",
+               {{"limit", std::to_string(limit)}, {"wanted", std::to_string(wanted)}});
 }
 
 /// False: withdrawn meanwhile.

@@ -16,7 +16,7 @@ all() ->
         a_ticktime_that_changes, an_idle_peer_of_a_long_ticktime_stays, a_stopped_peer_is_given_up,
         a_stopped_peer_is_given_up_after_its_own_ticktime, a_peer_that_does_not_read_is_cut,
         what_waits_for_a_peer_that_does_not_read_is_bounded, connections_are_bounded,
-        a_slow_handshake_is_cut, overload_is_answered_at_once, a_full_table_of_calls,
+        few_descriptors, a_slow_handshake_is_cut, overload_is_answered_at_once, a_full_table_of_calls,
         a_caller_that_goes_costs_nothing
     ].
 
@@ -373,6 +373,32 @@ connections_are_bounded(_) ->
         Result =:= ok
     end),
     ok = e2e:stop(Worker).
+
+%% The soft limit is raised to what the options need; where the hard one forbids it that is said, and so
+%% is an accept that finds none free. Those that wait get through when others have gone.
+few_descriptors(_) ->
+    Enough = with_descriptors("-S -n 64", ["--max-connections", "100", "--max-handshakes", "100"]),
+    ?assertEqual("456", soft_limit(Enough)),
+    ok = e2e:stop(Enough),
+    Few = with_descriptors("-n 64", []),
+    ok = e2e:await_log(Few, <<"the limit of open files is too low">>, 5000),
+    Sockets = [dist_wire:connect(e2e:node_of(Few)) || _ <- lists:seq(1, 64)],
+    ok = e2e:await_log(Few, <<"no connection can be accepted now">>, 5000),
+    [gen_tcp:close(Socket) || Socket <- Sockets],
+    ok = e2e:eventually(fun() -> net_adm:ping(e2e:node_of(Few)) =:= pong end),
+    ok = e2e:stop(Few).
+
+with_descriptors(Limit, Arguments) ->
+    Node = list_to_atom(e2e:unique(worker) ++ "@127.0.0.1"),
+    {Options, Environment} = e2e:as_worker(Node, "127.0.0.1"),
+    Program = filename:join([e2e:root(), "build", "ml_worker"]),
+    Limited = ["-c", "ulimit " ++ Limit ++ " && exec \"$0\" \"$@\"", Program] ++ Options ++ Arguments,
+    Worker = e2e:spawn_program("/bin/sh", Limited, Environment),
+    ok = e2e:await_log(Worker, <<"ready">>, 60000),
+    Worker#{node := Node}.
+
+soft_limit(Worker) ->
+    os:cmd(lists:concat(["awk '/^Max open files/ {printf $4}' /proc/", e2e:os_pid(Worker), "/limits"])).
 
 a_slow_handshake_is_cut(_) ->
     Worker = e2e:start_worker(worker, ["--handshake-timeout", "1"]),
