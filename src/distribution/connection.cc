@@ -23,7 +23,7 @@ Connection::Connection(asio::io_context& io, Established established, NodeContex
                        const ConnectionLimits& limits, Closed closed)
     : io_(io),
       tick_timer_(io),
-      send_deadline_(io),
+      send_timer_(io),
       transport_(std::move(established.transport)),
       peer_name_(established.peer.name),
       address_(transport_->remote_address()),
@@ -34,7 +34,8 @@ Connection::Connection(asio::io_context& io, Established established, NodeContex
       ticks_(limits.tick_interval, limits.peer_timeout, TickPolicy::Clock::now()),
       question_(make_question(established.peer, context.pids)),
       unread_(std::move(established.unread)),
-      output_((established.peer.flags & flags::kFragments) != 0) {
+      output_((established.peer.flags & flags::kFragments) != 0),
+      send_deadline_(limits.send_timeout) {
   session_ = std::make_shared<Session>(std::move(established.peer), context, *this);
 }
 
@@ -52,7 +53,7 @@ void Connection::drain() {
 void Connection::close(std::string why) {
   if (std::exchange(over_, true)) return;
   tick_timer_.cancel();
-  send_deadline_.cancel();
+  send_timer_.cancel();
   transport_->close();
   // Posted: the caller may be in the middle of a frame, or of the node's list of connections.
   asio::post(io_, [self = shared_from_this(), why = std::move(why)] {
@@ -115,11 +116,17 @@ void Connection::on_frame(Frame frame) {
 void Connection::send(OutMessage message) {
   if (over_ || draining_) return;
   ticks_.on_write();
+  const std::size_t before = output_.bytes();
   output_.push(std::move(message));
+  pushed(before);
   if (output_.bytes() > limits_.max_unsent_bytes) {
     return close("too much waits to be sent: the peer does not read");
   }
   schedule_write();
+}
+
+void Connection::pushed(std::size_t bytes_before) {
+  send_deadline_.on_pushed(output_.bytes() - bytes_before, SendDeadline::Clock::now());
 }
 
 /// Later, so that all that one read causes goes out in one write.
@@ -138,7 +145,8 @@ void Connection::write() {
     return;
   }
   writing_ = true;
-  arm_send_deadline();
+  send_deadline_.on_progress(output_.bytes(), SendDeadline::Clock::now());
+  arm_send_timer();
   std::vector<asio::const_buffer> buffers;
   for (const ByteView view : output_.next()) {
     buffers.emplace_back(view.data(), view.size());
@@ -153,16 +161,17 @@ void Connection::write() {
 
 void Connection::on_written(std::size_t count) {
   output_.written(count);
-  if (output_.empty()) send_deadline_.cancel();
+  if (output_.empty()) send_timer_.cancel();
   write();
 }
 
-void Connection::arm_send_deadline() {
-  send_deadline_.expires_after(limits_.send_timeout);
-  send_deadline_.async_wait([self = shared_from_this()](std::error_code error) {
-    // An expiry may be on its way to us already when the peer reads after all.
-    const bool late = self->send_deadline_.expiry() <= std::chrono::steady_clock::now();
-    if (!error && late && self->writing_) self->close("the peer does not read");
+void Connection::arm_send_timer() {
+  send_timer_.expires_at(send_deadline_.at());
+  send_timer_.async_wait([self = shared_from_this()](std::error_code error) {
+    if (error || !self->writing_) return;
+    // More may wait by now, or the peer may have read after all when this was on its way to us.
+    if (self->send_deadline_.at() > SendDeadline::Clock::now()) return self->arm_send_timer();
+    self->close("the peer does not read");
   });
 }
 
@@ -184,6 +193,7 @@ void Connection::on_tick_timer() {
   // While something waits to be sent the peer either reads it or is cut by the send deadline.
   if (ticks_.tick_due() && output_.empty() && !draining_) {
     output_.push_tick();
+    pushed(0);
     schedule_write();
   }
   arm_tick_timer();

@@ -10,6 +10,7 @@
 
 #include "distribution/handshaker.h"
 #include "distribution/messages.h"
+#include "distribution/send_deadline.h"
 #include "distribution/send_queue.h"
 #include "distribution/session.h"
 #include "distribution/ticks.h"
@@ -52,17 +53,18 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
   void on_tick();
   void on_frame(Frame frame);
 
+  void pushed(std::size_t bytes_before);
   void schedule_write();
   void write();
   void on_written(std::size_t count);
-  void arm_send_deadline();
+  void arm_send_timer();
 
   void arm_tick_timer();
   void on_tick_timer();
 
   asio::io_context& io_;
   asio::steady_timer tick_timer_;
-  asio::steady_timer send_deadline_;
+  asio::steady_timer send_timer_;
   std::unique_ptr<Transport> transport_;
   std::string peer_name_;
   std::string address_;
@@ -78,6 +80,7 @@ class Connection final : public Outbox, public std::enable_shared_from_this<Conn
   Bytes unread_;
 
   SendQueue output_;
+  SendDeadline send_deadline_;
   bool write_scheduled_ = false;
   bool writing_ = false;
   bool draining_ = false;
