@@ -2,8 +2,8 @@
 //
 // A call is a Request and a ReplySink. The service checks the request against its limits, answers
 // what it can from the cache, tokenizes the rest, queues it for the device, puts the answer
-// together and gives it to the sink: exactly one of the sink's functions, exactly once. It knows
-// neither Erlang terms nor sockets nor libtorch.
+// together and gives it to the sink, exactly once. It knows neither Erlang terms nor sockets nor
+// libtorch.
 #pragma once
 
 #include <chrono>
@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -174,8 +175,20 @@ struct TokensReply {
   VectorFormat format = VectorFormat::list;
 };
 
-/// Receives the answer to one call, from any thread: exactly one call of one function. One that
-/// throws has not answered: failure() follows, once.
+/// Thrown by a sink that cannot make an answer: what the caller is told instead.
+class ReplyError : public std::runtime_error {
+ public:
+  explicit ReplyError(Error error)
+      : std::runtime_error(std::string(name_of(error.kind))), error_(std::move(error)) {}
+  const Error& error() const { return error_; }
+
+ private:
+  Error error_;
+};
+
+/// Receives the answer to one call, from any thread and in two steps, so that it is counted when it
+/// is made and before the caller has it: one of the functions makes the answer, deliver() hands it
+/// on. If one of the two throws nothing was answered: failure() and deliver() follow, once.
 class ReplySink {
  public:
   virtual ~ReplySink() = default;
@@ -187,6 +200,7 @@ class ReplySink {
   virtual void token_embeddings(const TokensReply& reply) = 0;
   virtual void value(const Value& value) = 0;
   virtual void failure(const Error& error) = 0;
+  virtual void deliver() = 0;
 };
 
 /// A caller's interest in its call. cancel() may come at any time, from any thread: work that has

@@ -142,7 +142,7 @@ struct CallReply {
 };
 
 /// A sink that writes its reply as a term, in a buffer of the right size, and hands it to
-/// `deliver` (once, on the thread that called the sink).
+/// `deliver` (on the thread that called the sink). What cannot be sent is a ReplyError: too_large.
 std::shared_ptr<ReplySink> make_reply_sink(std::function<void(CallReply)> deliver);
 
 /// The double nearest to the shortest decimal that reads back as `value` (finite).

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <initializer_list>
+#include <new>
 #include <utility>
 
 #include "ml_worker/log.h"
@@ -18,13 +19,26 @@ std::uint64_t microseconds_since(Clock::time_point start) {
       duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
 }
 
-std::string what_of_current_exception() {
+Error failed_reply(const char* what) {
+  log::error("a reply could not be made", {{"what", log::printable(what)}});
+  return errors::model_failed("reply", what);
+}
+
+/// Why the sink could not do its step, if it could not. Nothing that it throws leaves this
+/// function: a reply that has no room now must not end the process and everybody's calls with it.
+template <typename Step>
+std::optional<Error> attempt(Step step) {
   try {
-    throw;
+    step();
+    return std::nullopt;
+  } catch (const ReplyError& error) {
+    return error.error();
+  } catch (const std::bad_alloc&) {
+    return errors::overloaded(std::chrono::seconds(1));
   } catch (const std::exception& exception) {
-    return exception.what();
+    return failed_reply(exception.what());
   } catch (...) {
-    return "unknown exception";
+    return failed_reply("unknown exception");
   }
 }
 
@@ -61,11 +75,17 @@ void Call::cancel() {
   release();
 }
 
-// Counted before the sink runs: a caller that has its answer finds it in info().
+// Counted before it is delivered: a caller that has its answer finds it in info().
 void Call::answer(const std::function<void(ReplySink&)>& write) {
   if (!leave_open(State::answered)) return;
+  const Clock::time_point started = Clock::now();
+  if (const auto error = attempt([&] { write(*sink_); })) return end(*error);
+  counters_->reply_us.add(microseconds_since(started));
   ++counters_->ok;
-  write_contained(write);
+  if (const auto error = attempt([&] { sink_->deliver(); })) {
+    --counters_->ok;
+    return end(*error);
+  }
   if (!trace_.empty()) {
     log::debug("a traced call was answered",
                {{"trace", trace_}, {"us", fmt::to_string(microseconds_since(arrival_))}});
@@ -78,10 +98,17 @@ void Call::answer(const Value& value) {
 }
 
 void Call::fail(const Error& error) {
-  if (!leave_open(State::answered)) return;
+  if (leave_open(State::answered)) end(error);
+}
+
+void Call::end(const Error& error) {
   count(error);
   log_failure(error);
-  write_contained([&error](ReplySink& sink) { sink.failure(error); });
+  const auto lost = attempt([&] {
+    sink_->failure(error);
+    sink_->deliver();
+  });
+  if (lost) log::error("a failure could not be delivered", {{"trace", trace_}});
   release();
 }
 
@@ -104,23 +131,6 @@ void Call::log_failure(const Error& error) const {
   } else {
     log::warning("a traced call failed", fields);
   }
-}
-
-// A sink that throws (no memory for a large reply) has not answered; its caller still waits.
-void Call::write_contained(const std::function<void(ReplySink&)>& write) {
-  const Clock::time_point started = Clock::now();
-  try {
-    write(*sink_);
-  } catch (...) {
-    const std::string what = what_of_current_exception();
-    log::error("a reply could not be written", {{"what", log::printable(what)}, {"trace", trace_}});
-    try {
-      sink_->failure(errors::model_failed("reply", what));
-    } catch (...) {
-      log::error("a failure could not be written");
-    }
-  }
-  counters_->reply_us.add(microseconds_since(started));
 }
 
 }  // namespace ml_worker

@@ -25,7 +25,7 @@ struct CallCounters {
   Histogram queue_us;     ///< waited: for a thread and for the device
   Histogram tokenize_us;  ///< all texts of a call
   Histogram compute_us;   ///< from its first batch to the end of its last
-  Histogram reply_us;     ///< in the sink
+  Histogram reply_us;     ///< making the answer
 };
 
 /// Answered or cancelled once, whichever comes first. May outlive the service: a caller keeps the
@@ -51,8 +51,8 @@ class Call : public CallHandle {
   void set_trace(std::string trace) { trace_ = std::move(trace); }
   const std::string& trace() const { return trace_; }
 
-  /// Runs `write` (which calls one function of the sink) if the call is still open. Takes the time
-  /// that a reply takes: not for the device thread.
+  /// Runs `write` (which has the sink make the answer) and delivers, if the call is still open.
+  /// Takes the time that a reply takes: not for the device thread.
   void answer(const std::function<void(ReplySink&)>& write);
   void answer(const Value& value);
   void fail(const Error& error);
@@ -60,7 +60,8 @@ class Call : public CallHandle {
  private:
   enum class State { open, answered, cancelled };
   bool leave_open(State next);
-  void write_contained(const std::function<void(ReplySink&)>& write);
+  /// The call is ours (`leave_open` said so) and ends with `error`.
+  void end(const Error& error);
   void count(const Error& error);
   void log_failure(const Error& error) const;
   void release();

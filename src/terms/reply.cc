@@ -1,7 +1,6 @@
 #include "terms/reply.h"
 
 #include <chrono>
-#include <new>
 #include <utility>
 
 #include "terms/vectors.h"
@@ -15,14 +14,8 @@ using std::chrono::microseconds;
 constexpr std::size_t kKeysBytes = 1024;
 constexpr std::size_t kUsageBytes = 64;
 
-CallReply raise(const Error& error) {
-  CallReply reply{.raised = true, .term = {}};
-  Writer(reply.term).value(error.reason);
-  return reply;
-}
-
-CallReply too_large(std::size_t got, std::size_t limit) {
-  return raise(errors::too_large("reply", got, limit));
+void check_size(std::size_t got, std::size_t limit) {
+  if (got > limit) throw ReplyError(errors::too_large("reply", got, limit));
 }
 
 void write_usage(const std::vector<TokenUsage>& usage, Writer& writer) {
@@ -102,56 +95,51 @@ class TermSink : public ReplySink {
       : deliver_(std::move(deliver)), max_bytes_(max_bytes) {}
 
   void embeddings(const VectorsReply& reply) override {
-    answer_vectors(reply,
-                   [&](std::size_t size) { return embeddings_term(reply, size, max_bytes_); });
+    make(size_of(reply),
+         [&](std::size_t size) { return embeddings_term(reply, size, max_bytes_); });
   }
 
   void prediction(const VectorsReply& reply, bool single) override {
-    answer_vectors(
-        reply, [&](std::size_t size) { return prediction_term(reply, single, size, max_bytes_); });
+    make(size_of(reply),
+         [&](std::size_t size) { return prediction_term(reply, single, size, max_bytes_); });
   }
 
   void token_embeddings(const TokensReply& reply) override {
-    deliver_(checked(
-        [&](std::size_t) {
-          CallReply result;
-          write_token_vectors(reply, max_bytes_, result.term);
-          return result;
-        },
-        0));
+    make(0, [&](std::size_t) {
+      CallReply result;
+      write_token_vectors(reply, max_bytes_, result.term);
+      return result;
+    });
   }
 
-  void value(const Value& value) override {
-    CallReply reply;
-    Writer(reply.term).value(value);
-    deliver_(std::move(reply));
-  }
-
-  void failure(const Error& error) override { deliver_(raise(error)); }
+  void value(const Value& value) override { reply_ = term_of(value, false); }
+  void failure(const Error& error) override { reply_ = term_of(error.reason, true); }
+  void deliver() override { deliver_(std::move(reply_)); }
 
  private:
-  /// Asks for a term of about `size` bytes only where that can be sent.
-  template <typename Make>
-  void answer_vectors(const VectorsReply& reply, Make make) {
+  static std::size_t size_of(const VectorsReply& reply) {
     const std::size_t usage = reply.usage ? reply.usage->size() * kUsageBytes : 0;
-    const std::size_t size = vectors_size(reply.vectors, reply.format) + usage + kKeysBytes;
-    deliver_(size > max_bytes_ ? too_large(size, max_bytes_) : checked(make, size));
+    return vectors_size(reply.vectors, reply.format) + usage + kKeysBytes;
   }
 
-  template <typename Make>
-  CallReply checked(Make make, std::size_t size) const {
-    try {
-      CallReply result = make(size);
-      if (result.term.size() > max_bytes_) return too_large(result.term.size(), max_bytes_);
-      return result;
-    } catch (const std::bad_alloc&) {
-      // A reply that has no room now must not end the process and everybody's calls with it.
-      return raise(errors::overloaded(std::chrono::seconds(1)));
-    }
+  static CallReply term_of(const Value& value, bool raised) {
+    CallReply reply{.raised = raised, .term = {}};
+    Writer(reply.term).value(value);
+    return reply;
+  }
+
+  /// Asks `write` for a term of about `size` bytes only where that can be sent.
+  template <typename Write>
+  void make(std::size_t size, Write write) {
+    check_size(size, max_bytes_);
+    CallReply reply = write(size);
+    check_size(reply.term.size(), max_bytes_);
+    reply_ = std::move(reply);
   }
 
   std::function<void(CallReply)> deliver_;
   std::size_t max_bytes_;
+  CallReply reply_;
 };
 
 }  // namespace

@@ -31,19 +31,22 @@ using Texts = std::vector<std::string>;
 /// Waits for the one answer.
 class Answer : public ReplySink {
  public:
-  void embeddings(const VectorsReply& reply) override { promise_.set_value(reply); }
-  void prediction(const VectorsReply& reply, bool /*single*/) override {
-    promise_.set_value(reply);
-  }
+  void embeddings(const VectorsReply& reply) override { reply_ = reply; }
+  void prediction(const VectorsReply& reply, bool /*single*/) override { reply_ = reply; }
   void token_embeddings(const TokensReply& /*reply*/) override { fail("token vectors"); }
   void value(const Value& /*value*/) override { fail("a value"); }
   void failure(const Error& /*error*/) override { fail("a failure"); }
+  void deliver() override {
+    problem_.empty() ? promise_.set_value(std::move(reply_))
+                     : promise_.set_exception(
+                           std::make_exception_ptr(std::runtime_error("unexpected " + problem_)));
+  }
   VectorsReply wait() { return promise_.get_future().get(); }
 
  private:
-  void fail(const std::string& what) {
-    promise_.set_exception(std::make_exception_ptr(std::runtime_error("unexpected " + what)));
-  }
+  void fail(const std::string& what) { problem_ = what; }
+  VectorsReply reply_;
+  std::string problem_;
   std::promise<VectorsReply> promise_;
 };
 

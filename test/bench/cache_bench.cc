@@ -58,11 +58,12 @@ double cache_alone() {
 
 class Answered : public ReplySink {
  public:
-  void embeddings(const VectorsReply& /*reply*/) override { done.set_value(); }
-  void prediction(const VectorsReply& /*reply*/, bool /*single*/) override { done.set_value(); }
+  void embeddings(const VectorsReply& /*reply*/) override {}
+  void prediction(const VectorsReply& /*reply*/, bool /*single*/) override {}
   void token_embeddings(const TokensReply& /*reply*/) override { std::abort(); }
   void value(const Value& /*value*/) override { std::abort(); }
   void failure(const Error& /*error*/) override { std::abort(); }
+  void deliver() override { done.set_value(); }
   std::promise<void> done;
 };
 

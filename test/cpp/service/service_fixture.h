@@ -34,13 +34,20 @@ struct Answer {
 
 class CollectingSink : public ReplySink {
  public:
-  void embeddings(const VectorsReply& reply) override { keep({.vectors = reply}); }
+  void embeddings(const VectorsReply& reply) override { made_ = {.vectors = reply}; }
   void prediction(const VectorsReply& reply, bool single) override {
-    keep({.vectors = reply, .prediction = true, .single = single});
+    made_ = {.vectors = reply, .prediction = true, .single = single};
   }
-  void token_embeddings(const TokensReply& reply) override { keep({.tokens = reply}); }
-  void value(const Value& value) override { keep({.value = value}); }
-  void failure(const Error& error) override { keep({.error = error}); }
+  void token_embeddings(const TokensReply& reply) override { made_ = {.tokens = reply}; }
+  void value(const Value& value) override { made_ = {.value = value}; }
+  void failure(const Error& error) override { made_ = {.error = error}; }
+  void deliver() override {
+    const std::lock_guard lock(mutex_);
+    ++answers_;
+    thread_ = std::this_thread::get_id();
+    answer_ = std::move(made_);
+    changed_.notify_all();
+  }
 
   Answer wait() {
     std::unique_lock lock(mutex_);
@@ -59,14 +66,7 @@ class CollectingSink : public ReplySink {
   }
 
  private:
-  void keep(Answer answer) {
-    const std::lock_guard lock(mutex_);
-    ++answers_;
-    thread_ = std::this_thread::get_id();
-    answer_ = std::move(answer);
-    changed_.notify_all();
-  }
-
+  Answer made_;
   std::mutex mutex_;
   std::condition_variable changed_;
   int answers_ = 0;

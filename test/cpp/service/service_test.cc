@@ -117,14 +117,49 @@ TEST_CASE("a request that cannot be made is answered with its error, and the nex
   CHECK(f.encode({"a"}).vectors);
 }
 
-TEST_CASE("a sink that throws is given the failure and costs nobody else anything") {
-  struct Throwing : CollectingSink {
-    void embeddings(const VectorsReply&) override { throw std::bad_alloc(); }
-  };
+namespace {
+
+/// Throws once, while it makes its answer or delivers it.
+class Throwing : public CollectingSink {
+ public:
+  Throwing(bool in_delivery, std::function<void()> throw_it)
+      : in_delivery_(in_delivery), throw_it_(std::move(throw_it)) {}
+  void embeddings(const VectorsReply& reply) override {
+    if (!in_delivery_) throw_it_();
+    CollectingSink::embeddings(reply);
+  }
+  void deliver() override {
+    if (in_delivery_) std::exchange(throw_it_, [] {})();
+    CollectingSink::deliver();
+  }
+
+ private:
+  bool in_delivery_;
+  std::function<void()> throw_it_;
+};
+
+}  // namespace
+
+TEST_CASE("a sink that throws is given the failure, which is counted, and nobody else is harmed") {
   ServiceFixture f;
-  const auto sink = std::make_shared<Throwing>();
-  f.service().call([] { return Request(EncodeRequest{{"a"}, "default", {}}); }, {10, 10}, sink);
-  CHECK(sink->wait().error->kind == ErrorKind::model_failed);
+  const bool in_delivery = GENERATE(false, true);
+  const auto fails_with = [&](const std::function<void()>& throw_it) {
+    const auto sink = std::make_shared<Throwing>(in_delivery, throw_it);
+    f.service().call([] { return Request(EncodeRequest{{"a"}, "default", {}}); }, {10, 10}, sink);
+    return sink->wait().error->kind;
+  };
+  CHECK(fails_with([] { throw std::bad_alloc(); }) == ErrorKind::overloaded);
+  CHECK(fails_with([] { throw std::runtime_error("boom"); }) == ErrorKind::model_failed);
+  CHECK(fails_with([] { throw 5; }) == ErrorKind::model_failed);
+  CHECK(fails_with([] { throw ReplyError(errors::too_large("reply", 2, 1)); }) ==
+        ErrorKind::too_large);
+  // The sinks counted nothing themselves: whoever has its answer finds it here.
+  const Value metrics = *f.ask(MetricsRequest{}).value;
+  CHECK(at(at(metrics, "calls"), "ok") == Value(0));
+  CHECK(at(at(metrics, "calls"), "failed") == Value(4));
+  CHECK(at(at(metrics, "failures"), "overloaded") == Value(1));
+  CHECK(at(at(metrics, "failures"), "model_failed") == Value(2));
+  CHECK(at(at(metrics, "failures"), "too_large") == Value(1));
   CHECK(f.encode({"a"}).vectors);
 }
 
@@ -353,11 +388,7 @@ TEST_CASE("metrics count calls by kind of failure and have histograms") {
   CHECK(at(at(histograms, "batch_texts"), "buckets") ==
         Value(ValueList{tuple({0, 0}), tuple({1, 0}), tuple({3, 1})}));
   CHECK(at(at(histograms, "tokenize_us"), "count") == Value(1));
-  // A reply's time is known after its caller has it.
-  ServiceFixture::wait_until([&] {
-    const Value now = *f.ask(MetricsRequest{}).value;
-    return number(at(at(at(now, "histograms"), "reply_us"), "count")) >= 2;
-  });
+  CHECK(at(at(histograms, "reply_us"), "count") == Value(1));
 }
 
 TEST_CASE("models lists what is loaded") {

@@ -15,6 +15,23 @@ struct Delivered {
     return make_reply_sink([this](CallReply reply) { replies.push_back(std::move(reply)); },
                            max_bytes);
   }
+  /// Of a sink that `make` has make its answer.
+  template <typename Make>
+  void answer(Make make) {
+    const auto one = sink();
+    make(*one);
+    CHECK(replies.empty());
+    one->deliver();
+  }
+  void embeddings(const VectorsReply& reply) {
+    answer([&](ReplySink& sink) { sink.embeddings(reply); });
+  }
+  void prediction(const VectorsReply& reply, bool single) {
+    answer([&](ReplySink& sink) { sink.prediction(reply, single); });
+  }
+  void token_embeddings(const TokensReply& reply) {
+    answer([&](ReplySink& sink) { sink.token_embeddings(reply); });
+  }
   const CallReply& only() const {
     REQUIRE(replies.size() == 1);
     return replies.front();
@@ -35,11 +52,29 @@ VectorsReply two_vectors() {
   return reply;
 }
 
+/// `make` has a sink make an answer, which is too large and not delivered.
+template <typename Make>
+void check_too_large(Make make, std::size_t limit) {
+  Delivered delivered;
+  const auto sink = delivered.sink(limit);
+  try {
+    make(*sink);
+    FAIL("it was made");
+  } catch (const ReplyError& error) {
+    CHECK(error.error().kind == ErrorKind::too_large);
+    const auto& reason = std::get<ValueTuple>(error.error().reason.storage()).elements;
+    CHECK(reason.at(1) == atom("reply"));
+    CHECK(std::get<std::int64_t>(reason.at(2).storage()) > static_cast<std::int64_t>(limit));
+    CHECK(reason.at(3) == Value(limit));
+  }
+  CHECK(delivered.replies.empty());
+}
+
 bool at(Reader& reader, const char* atom) { return reader.read_atom() == std::string(atom); }
 
 TEST_CASE("embeddings are a map of vectors and count") {
   Delivered delivered;
-  delivered.sink()->embeddings(two_vectors());
+  delivered.embeddings(two_vectors());
   CHECK_FALSE(delivered.only().raised);
   const Made made(delivered.only().term);
   Reader reader(made.term());
@@ -60,7 +95,7 @@ TEST_CASE("embeddings are a map of vectors and count") {
 
 TEST_CASE("no texts are an empty list") {
   Delivered delivered;
-  delivered.sink()->embeddings({});
+  delivered.embeddings({});
   const Made made(delivered.only().term);
   Reader reader(made.term());
   REQUIRE(reader.read_map() == 2);
@@ -78,7 +113,7 @@ TEST_CASE("what was asked for besides stands in the map") {
                    .tokenize = std::chrono::microseconds(8),
                    .compute = std::chrono::microseconds(9)};
   Delivered delivered;
-  delivered.sink()->embeddings(reply);
+  delivered.embeddings(reply);
   const Made made(delivered.only().term);
   Reader reader(made.term());
   REQUIRE(reader.read_map() == 6);
@@ -121,21 +156,21 @@ TEST_CASE("what was asked for besides stands in the map") {
 
 TEST_CASE("predictions are bare") {
   Delivered single;
-  single.sink()->prediction(two_vectors(), true);
+  single.prediction(two_vectors(), true);
   const Made one(single.only().term);
   Reader reader(one.term());
   CHECK(reader.read_list() == 1);
   CHECK(reader.read_float() == 0.1);
 
   Delivered several;
-  several.sink()->prediction(two_vectors(), false);
+  several.prediction(two_vectors(), false);
   const Made two(several.only().term);
   Reader list(two.term());
   CHECK(list.read_list() == 2);
   CHECK(list.read_list() == 1);
 
   Delivered none;
-  none.sink()->prediction({}, false);
+  none.prediction({}, false);
   CHECK(none.only().term == Bytes{106});
 }
 
@@ -143,11 +178,11 @@ TEST_CASE("vectors of one number are numbers, in the format asked for") {
   VectorsReply reply = two_vectors();
   reply.scalars = true;
   Delivered single;
-  single.sink()->prediction(reply, true);
+  single.prediction(reply, true);
   CHECK(Reader(Made(single.only().term).term()).read_float() == 0.1);
 
   Delivered several;
-  several.sink()->prediction(reply, false);
+  several.prediction(reply, false);
   const Made two(several.only().term);
   Reader list(two.term());
   CHECK(list.read_list() == 2);
@@ -157,17 +192,17 @@ TEST_CASE("vectors of one number are numbers, in the format asked for") {
 
   reply.format = VectorFormat::json;
   Delivered json;
-  json.sink()->prediction(reply, true);
+  json.prediction(reply, true);
   CHECK(Reader(Made(json.only().term).term()).read_binary() == "0.1");
   reply.format = VectorFormat::binary;
   Delivered binary;
-  binary.sink()->prediction(reply, true);
+  binary.prediction(reply, true);
   CHECK(Reader(Made(binary.only().term).term()).read_binary()->size() == 4);
 }
 
 TEST_CASE("token vectors are a list per text of a vector per token") {
   Delivered delivered;
-  delivered.sink()->token_embeddings({{{0.1F, 0.2F, 0.3F, 0.4F}, {}}, 2, VectorFormat::list});
+  delivered.token_embeddings({{{0.1F, 0.2F, 0.3F, 0.4F}, {}}, 2, VectorFormat::list});
   const Made made(delivered.only().term);
   Reader reader(made.term());
   CHECK(reader.read_list() == 2);
@@ -185,19 +220,18 @@ TEST_CASE("token vectors are a list per text of a vector per token") {
   CHECK(reader.read_nil());
   CHECK(reader.at_end());
 
-  Delivered large;
-  large.sink(30)->token_embeddings({{{0.1F, 0.2F, 0.3F, 0.4F}}, 2, VectorFormat::list});
-  CHECK(large.only().raised);
+  const TokensReply four = {{{0.1F, 0.2F, 0.3F, 0.4F}}, 2, VectorFormat::list};
+  check_too_large([&](ReplySink& sink) { sink.token_embeddings(four); }, 30);
 }
 
 TEST_CASE("values are returned, failures are raised with their reason") {
   Delivered value;
-  value.sink()->value(atom("ok"));
+  value.answer([](ReplySink& sink) { sink.value(atom("ok")); });
   CHECK_FALSE(value.only().raised);
   CHECK(Reader(Made(value.only().term).term()).read_atom() == "ok");
 
   Delivered failure;
-  failure.sink()->failure(errors::too_long(2, 300, true, 256));
+  failure.answer([](ReplySink& sink) { sink.failure(errors::too_long(2, 300, true, 256)); });
   CHECK(failure.only().raised);
   const Made made(failure.only().term);
   Reader reader(made.term());
@@ -210,33 +244,18 @@ TEST_CASE("values are returned, failures are raised with their reason") {
   CHECK(reader.read_integer() == 256);
 }
 
-void check_too_large(const CallReply& reply, std::int64_t limit) {
-  CHECK(reply.raised);
-  const Made made(reply.term);
-  Reader reader(made.term());
-  CHECK(reader.read_tuple() == 4);
-  CHECK(at(reader, "too_large"));
-  CHECK(at(reader, "reply"));
-  CHECK(reader.read_integer() > limit);
-  CHECK(reader.read_integer() == limit);
-}
-
 TEST_CASE("a reply over the limit is an error, and nothing of it is made") {
   VectorsReply reply;
   // 100,000 entries that share one vector: 3.7 GB of floats if they were written.
   reply.vectors.assign(100000, vector_of(std::vector<float>(4096, 0.1F)));
-  Delivered delivered;
-  delivered.sink()->embeddings(reply);
-  check_too_large(delivered.only(), static_cast<std::int64_t>(kMaxReplyBytes));
+  check_too_large([&](ReplySink& sink) { sink.embeddings(reply); }, kMaxReplyBytes);
 }
 
 TEST_CASE("JSON that turns out longer than estimated keeps to the limit too") {
   VectorsReply reply;
   reply.vectors.assign(100, vector_of(std::vector<float>(100, -1.17549435e-38F)));
   reply.format = VectorFormat::json;
-  Delivered delivered;
-  delivered.sink(135000)->prediction(reply, false);
-  check_too_large(delivered.only(), 135000);
+  check_too_large([&](ReplySink& sink) { sink.prediction(reply, false); }, 135000);
 }
 
 }  // namespace
