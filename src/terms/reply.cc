@@ -105,8 +105,8 @@ class TermSink : public ReplySink {
   }
 
   void token_embeddings(const TokensReply& reply) override {
-    make(0, [&](std::size_t) {
-      CallReply result;
+    make(token_vectors_size(reply), [&](std::size_t size) {
+      CallReply result{.raised = false, .term = buffer_for(size)};
       write_token_vectors(reply, max_bytes_, result.term);
       return result;
     });

@@ -75,11 +75,14 @@ char* extend(Bytes& out, std::size_t size) {
   return out.data() + start;
 }
 
+/// Of a list without its elements.
+std::size_t list_size(std::size_t length) { return length == 0 ? 1 : kHeaderBytes + 1; }
+
 std::size_t vector_size(std::size_t dimensions, VectorFormat format) {
   const std::size_t raw = dimensions * sizeof(float);
   switch (format) {
     case VectorFormat::list:
-      return dimensions == 0 ? 1 : kHeaderBytes + dimensions * kFloatTermBytes + 1;
+      return list_size(dimensions) + dimensions * kFloatTermBytes;
     case VectorFormat::binary:
       return kHeaderBytes + raw;
     case VectorFormat::base64:
@@ -165,8 +168,17 @@ void write_json_scalar(float value, Bytes& out) {
 }  // namespace
 
 std::size_t vectors_size(VectorList vectors, VectorFormat format) {
-  std::size_t size = kHeaderBytes + 1;
+  std::size_t size = list_size(vectors.size());
   for (const auto& vector : vectors) size += vector_size(vector->values.size(), format);
+  return size;
+}
+
+std::size_t token_vectors_size(const TokensReply& reply) {
+  std::size_t size = list_size(reply.texts.size());
+  for (const auto& text : reply.texts) {
+    const std::size_t rows = text.size() / reply.dimensions;
+    size += list_size(rows) + rows * vector_size(reply.dimensions, reply.format);
+  }
   return size;
 }
 

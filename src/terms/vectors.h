@@ -12,8 +12,10 @@ namespace ml_worker::terms {
 
 using VectorList = std::span<const std::shared_ptr<const CachedVector>>;
 
-/// Bytes of the list that write_vectors writes: exact, but for json an estimate.
+/// Bytes of the list that write_vectors writes, and of what write_token_vectors does: exact, but
+/// for json an estimate.
 std::size_t vectors_size(VectorList vectors, VectorFormat format);
+std::size_t token_vectors_size(const TokensReply& reply);
 
 /// Appends one vector (finite).
 void write_vector(const CachedVector& vector, VectorFormat format, Bytes& out);

@@ -220,6 +220,9 @@ TEST_CASE("token vectors are a list per text of a vector per token") {
   CHECK(reader.read_nil());
   CHECK(reader.at_end());
 
+  // In a buffer of the right size from the start.
+  CHECK(delivered.only().term.capacity() == delivered.only().term.size());
+
   const TokensReply four = {{{0.1F, 0.2F, 0.3F, 0.4F}}, 2, VectorFormat::list};
   check_too_large([&](ReplySink& sink) { sink.token_embeddings(four); }, 30);
 }
@@ -249,6 +252,12 @@ TEST_CASE("a reply over the limit is an error, and nothing of it is made") {
   // 100,000 entries that share one vector: 3.7 GB of floats if they were written.
   reply.vectors.assign(100000, vector_of(std::vector<float>(4096, 0.1F)));
   check_too_large([&](ReplySink& sink) { sink.embeddings(reply); }, kMaxReplyBytes);
+}
+
+TEST_CASE("token vectors over the limit are an error, and nothing of them is made") {
+  TokensReply reply{{std::vector<float>(1000, 0.1F)}, 10, VectorFormat::json};
+  // The JSON would be shorter than estimated, so that only the estimate can refuse it.
+  check_too_large([&](ReplySink& sink) { sink.token_embeddings(reply); }, 10000);
 }
 
 TEST_CASE("JSON that turns out longer than estimated keeps to the limit too") {

@@ -74,6 +74,18 @@ TEST_CASE("sizes are exact before anything is written") {
   }
 }
 
+TEST_CASE("sizes of token vectors are exact before anything is written") {
+  for (const auto& texts : std::vector<std::vector<std::vector<float>>>{
+           {}, {{}}, {{0.5F, 1, 2, 3, 4, 5}, {}, {1, 2, 3}}}) {
+    for (const auto format : {VectorFormat::list, VectorFormat::binary, VectorFormat::base64}) {
+      const TokensReply reply{texts, 3, format};
+      Bytes out;
+      write_token_vectors(reply, 1 << 20, out);
+      CHECK(out.size() == token_vectors_size(reply));
+    }
+  }
+}
+
 TEST_CASE("writing stops over the limit") {
   const auto vector = std::make_shared<CachedVector>();
   vector->values.assign(100, 0.1F);
