@@ -17,10 +17,13 @@ namespace {
 /// Speed assumed before the first batch, so that a load is never infinite.
 constexpr double kGuessedTokensPerSecond = 2000.0;
 constexpr double kMaxRetrySeconds = 60.0;
+/// Before a lane tries again what it had no memory for.
+constexpr std::chrono::milliseconds kPause{10};
 
 void refuse(const std::vector<WorkItem>& items, const Error& error) {
   const Clock::time_point now = Clock::now();
-  for (const WorkItem& item : items) finish_item(item, error, {now, now});
+  const Result<std::span<const float>> refusal(error);
+  for (const WorkItem& item : items) finish_item(item, refusal, {now, now});
 }
 
 /// Leaves out what another item has taken over meanwhile.
@@ -28,14 +31,18 @@ void claim(std::vector<WorkItem>& batch) {
   std::erase_if(batch, [](const WorkItem& item) { return item.claim && !item.claim(); });
 }
 
-void run_task(const std::function<void()>& task) {
+/// False if it threw.
+template <typename Task>
+bool run_contained(const Task& task) {
   try {
     task();
+    return true;
   } catch (const std::exception& exception) {
     log::error("a task of the device thread failed", {{"what", exception.what()}});
   } catch (...) {
     log::error("a task of the device thread failed");
   }
+  return false;
 }
 
 }  // namespace
@@ -169,14 +176,21 @@ class Batcher::Impl {
     while (true) {
       wake_.wait(lock, [&] { return stopping_ || has_task(lane) || has_turn(lane); });
       if (stopping_) return;
-      if (has_task(lane)) {
-        begin(lane);
-        run_first_task(lock);
-      } else {
-        run_batch(lane, lock);
-      }
+      const bool went = run_contained([&] { take_turn(lane, lock); });
+      if (!lock.owns_lock()) lock.lock();
       lanes_[lane].busy = false;
+      if (!went) lanes_[lane].running_tokens = 0;
       idle_.notify_all();
+      if (!went) wake_.wait_for(lock, kPause, [this] { return stopping_; });
+    }
+  }
+
+  void take_turn(std::size_t lane, std::unique_lock<std::mutex>& lock) {
+    if (has_task(lane)) {
+      begin(lane);
+      run_first_task(lock);
+    } else {
+      run_batch(lane, lock);
     }
   }
 
@@ -184,7 +198,7 @@ class Batcher::Impl {
     const std::function<void()> task = std::move(tasks_.front());
     tasks_.pop_front();
     lock.unlock();
-    run_task(task);
+    run_contained(task);
     lock.lock();
   }
 

@@ -10,13 +10,16 @@
 namespace ml_worker {
 namespace {
 
-using Inputs = std::vector<EncoderInput>;
-
-/// What went wrong, if something did. No exception of an encoder leaves this function.
-std::optional<std::string> try_forward(Encoder& encoder, const Inputs& inputs, EncoderOutput output,
-                                       std::span<float> rows) {
+/// What went wrong, if something did. No exception of an encoder leaves this function, nor that
+/// there is no memory for `rows`.
+std::optional<std::string> try_forward(std::span<const WorkItem> batch, std::size_t lane,
+                                       std::vector<float>& rows) {
+  const WorkItem& first = batch.front();
   try {
-    encoder.forward(inputs, output, rows);
+    std::vector<EncoderInput> inputs;
+    for (const WorkItem& item : batch) inputs.push_back(item.input.view());
+    rows.resize(floats_of(first.encoder->description(), inputs, first.output));
+    first.encoder->replica(lane).forward(inputs, first.output, rows);
     return std::nullopt;
   } catch (const std::exception& exception) {
     return exception.what();
@@ -33,8 +36,7 @@ std::size_t floats_of(const WorkItem& item) {
 
 ForwardCounts forward_alone(const WorkItem& item, std::size_t lane, Clock::time_point started,
                             std::vector<float>& rows, const Counted& counted) {
-  rows.resize(floats_of(item));
-  auto what = try_forward(item.encoder->replica(lane), {item.input.view()}, item.output, rows);
+  auto what = try_forward({&item, 1}, lane, rows);
   const ForwardTimes times{started, Clock::now()};
   if (what) {
     ForwardCounts failed{.failed = 1, .last_failure = *what};
@@ -73,10 +75,10 @@ ForwardCounts forward_each(const std::vector<WorkItem>& batch, std::size_t lane,
 
 }  // namespace
 
-void finish_item(const WorkItem& item, Result<std::span<const float>> result,
+void finish_item(const WorkItem& item, const Result<std::span<const float>>& result,
                  const ForwardTimes& times) {
   try {
-    item.done(std::move(result), times);
+    item.done(result, times);
   } catch (const std::exception& exception) {
     log::error("a finished text could not be handed on", {{"what", exception.what()}});
   } catch (...) {
@@ -88,13 +90,7 @@ ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane
                             Clock::time_point started, std::vector<float>& rows,
                             const Counted& counted) {
   if (batch.size() == 1) return forward_each(batch, lane, started, rows, counted);
-  const WorkItem& first = batch.front();
-  Inputs inputs;
-  for (const WorkItem& item : batch) inputs.push_back(item.input.view());
-  rows.resize(floats_of(first.encoder->description(), inputs, first.output));
-  if (try_forward(first.encoder->replica(lane), inputs, first.output, rows)) {
-    return forward_each(batch, lane, started, rows, counted);
-  }
+  if (try_forward(batch, lane, rows)) return forward_each(batch, lane, started, rows, counted);
   const ForwardTimes times{started, Clock::now()};
   ForwardCounts counts{.texts = batch.size(), .tokens = tokens_of(batch)};
   counted(counts);

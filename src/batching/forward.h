@@ -28,7 +28,7 @@ ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane
                             const Counted& counted);
 
 /// `item.done`, with whatever it throws contained: the device thread must go on.
-void finish_item(const WorkItem& item, Result<std::span<const float>> result,
+void finish_item(const WorkItem& item, const Result<std::span<const float>>& result,
                  const ForwardTimes& times);
 
 }  // namespace ml_worker

@@ -33,15 +33,13 @@ bool Admission::grow(Ticket& ticket, std::size_t bytes) {
 }
 
 std::shared_ptr<Admission::Ticket> Admission::admit(CallSize size) {
-  bool after_close = false;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!has_room(size.message)) return nullptr;
-    after_close = closed_;
-    ++(after_close ? after_close_ : before_close_);
-    bytes_ += size.message;
-  }
-  return std::make_shared<Ticket>(shared_from_this(), size, after_close);
+  const std::lock_guard lock(mutex_);
+  if (!has_room(size.message)) return nullptr;
+  // First, because it may throw: a place without a ticket would never be given back.
+  auto ticket = std::make_shared<Ticket>(shared_from_this(), size, closed_);
+  ++(closed_ ? after_close_ : before_close_);
+  bytes_ += size.message;
+  return ticket;
 }
 
 bool Admission::has_room(std::size_t bytes) const {

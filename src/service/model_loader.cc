@@ -14,6 +14,22 @@ namespace {
 /// For so long calls get the error of the last attempt.
 constexpr std::chrono::seconds kFailureStands{10};
 
+Error could_not_load(const std::string& name, const char* what) {
+  log::error("a model could not be loaded", {{"model", name}, {"what", log::printable(what, 512)}});
+  return errors::model_failed(name, what);
+}
+
+/// The thread must go on.
+void run_contained(const std::function<void()>& job) {
+  try {
+    job();
+  } catch (const std::exception& exception) {
+    log::error("a job of the model loader failed", {{"what", log::printable(exception.what())}});
+  } catch (...) {
+    log::error("a job of the model loader failed");
+  }
+}
+
 }  // namespace
 
 ModelLoader::ModelLoader(ModelTable& models, CallThreads& threads, const ServiceOptions& options)
@@ -91,17 +107,17 @@ std::optional<Error> ModelLoader::recent_failure(const std::string& name) const 
 }
 
 void ModelLoader::enqueue(const std::string& name, Then then) {
-  bool first = false;
   {
     const std::lock_guard lock(mutex_);
     if (!stopping_) {
       auto& waiting = waiting_[name];
-      first = waiting.empty();
+      // The job first: if that throws nobody is left to wait for one that never comes.
+      if (waiting.empty()) jobs_.push_back([this, name] { load_and_tell(name); });
       waiting.push_back(std::exchange(then, nullptr));
     }
   }
   if (then) return then(errors::draining());
-  if (first) post([this, name] { load_and_tell(name); });
+  posted_.notify_one();
 }
 
 void ModelLoader::post(Job job) {
@@ -120,14 +136,14 @@ void ModelLoader::serve() {
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    job();
+    run_contained(job);
     job = nullptr;
     lock.lock();
   }
 }
 
 void ModelLoader::load_and_tell(const std::string& name) {
-  const Result<ModelTable::Model> result = load_now(name);
+  const Result<ModelTable::Model> result = try_to_load(name);
   std::vector<Then> waiting;
   {
     const std::lock_guard lock(mutex_);
@@ -144,15 +160,19 @@ Result<ModelTable::Model> ModelLoader::load_now(const std::string& name) {
   const std::size_t expected_bytes = source_->weight_bytes(name);
   if (expected_bytes == 0) return errors::unknown_model(name);
   if (const auto error = over_bound(expected_bytes)) return *error;
+  LoadedModel loaded = source_->load(name);
+  if (const auto error = over_bound(loaded.encoder->description().weight_bytes)) return *error;
+  // Not by its name: another call may have removed it by then.
+  return models_.add(std::move(loaded));
+}
+
+Result<ModelTable::Model> ModelLoader::try_to_load(const std::string& name) {
   try {
-    LoadedModel loaded = source_->load(name);
-    if (const auto error = over_bound(loaded.encoder->description().weight_bytes)) return *error;
-    // Not by its name: another call may have removed it by then.
-    return models_.add(std::move(loaded));
+    return load_now(name);
   } catch (const std::exception& exception) {
-    log::error("a model could not be loaded",
-               {{"model", name}, {"what", log::printable(exception.what(), 512)}});
-    return errors::model_failed(name, exception.what());
+    return could_not_load(name, exception.what());
+  } catch (...) {
+    return could_not_load(name, "unknown exception");
   }
 }
 

@@ -61,6 +61,8 @@ class ModelLoader {
   void serve();
   void load_and_tell(const std::string& name);
   Result<ModelTable::Model> load_now(const std::string& name);
+  /// With what it throws as an error.
+  Result<ModelTable::Model> try_to_load(const std::string& name);
   std::optional<Error> over_bound(std::size_t further_bytes) const;
   std::optional<Error> recent_failure(const std::string& name) const;
   void tell(const std::vector<Then>& waiting, const Result<ModelTable::Model>& result);

@@ -53,8 +53,10 @@ class Service::Impl {
     if (!ticket) return call;
     const auto lane =
         size.arguments <= kSmallCallBytes ? CallThreads::Lane::small : CallThreads::Lane::large;
-    core_.threads.post(lane,
-                       [this, call, ticket, make = std::move(make)] { run(call, ticket, make); });
+    guarded(*call, [&] {
+      core_.threads.post(lane,
+                         [this, call, ticket, make = std::move(make)] { run(call, ticket, make); });
+    });
     return call;
   }
 

@@ -384,6 +384,36 @@ TEST_CASE("a callback or a task that throws does not stop the device thread") {
   f.outcomes.wait_for(1);
 }
 
+TEST_CASE("texts whose rows have no room in memory fail, and the queue goes on") {
+  Fixture f;
+  const auto large = std::make_shared<FakeEncoder>("large", std::size_t{1} << 62);
+  f.hold_device();
+  for (int i = 1; i <= 2; ++i) {
+    WorkItem item = f.item(i, "a");
+    item.encoder = large;
+    REQUIRE_FALSE(f.submit(std::move(item)));
+  }
+  REQUIRE_FALSE(f.submit(f.item(3, "b")));
+  f.encoder->open();
+  for (const auto& outcome : f.outcomes.wait_for(4)) {
+    CHECK(outcome.error.has_value() == (outcome.item == 1 || outcome.item == 2));
+    if (outcome.error) CHECK(outcome.error->kind == ErrorKind::model_failed);
+  }
+}
+
+TEST_CASE("a batch that there is no memory to form is formed later") {
+  Fixture f({.lanes = 2});
+  const auto asked = std::make_shared<std::atomic<int>>(0);
+  WorkItem item = f.item(1, "a");
+  item.interest = [asked] {
+    if (++*asked <= 3) throw std::bad_alloc();
+    return Interest::wanted;
+  };
+  REQUIRE_FALSE(f.submit(std::move(item)));
+  CHECK_FALSE(f.outcomes.wait_for(1).front().error);
+  CHECK(*asked > 3);
+}
+
 TEST_CASE("run_next goes before the texts that wait") {
   Fixture f;
   f.hold_device();

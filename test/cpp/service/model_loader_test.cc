@@ -9,12 +9,14 @@ using namespace ml_worker::test;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-/// Models that are there: `extra`, `huge`, `broken`; loading waits for the door.
+/// Models that are there: `extra`, `huge`, `broken`; loading waits for the door. `vanished` cannot
+/// even be looked at.
 class FakeSource : public ModelSource {
  public:
   std::vector<std::string> list() const override { return {"broken", "extra", "huge"}; }
   std::size_t weight_bytes(const std::string& name) const override {
     if (name == "huge") return 1000000;
+    if (name == "vanished") throw 5;
     return name == "extra" || name == "broken" ? 1000 : 0;
   }
   LoadedModel load(const std::string& name) override {
@@ -36,7 +38,7 @@ struct LoaderFixture {
   ServiceOptions options(std::size_t max_bytes) const {
     ServiceOptions result;
     result.source = source;
-    result.allowed_models = {"extra", "broken", "huge", "absent"};
+    result.allowed_models = {"extra", "broken", "huge", "absent", "vanished"};
     result.models_max_bytes = max_bytes;
     return result;
   }
@@ -95,6 +97,16 @@ TEST_CASE("a model that cannot be loaded fails its calls, and is not tried for e
   f.wait_for_loads(2);
   f.source->open();
   CHECK(again.wait().error == error);
+}
+
+TEST_CASE("whatever a source throws fails the calls that wait, and the next model is loaded") {
+  LoaderFixture f;
+  CHECK(f.service.encode({"a"}, {}, "vanished").error ==
+        errors::model_failed("vanished", "unknown exception"));
+  const Pending call = f.service.start({"a"}, {}, "extra");
+  f.wait_for_loads(1);
+  f.source->open();
+  CHECK(call.wait().vectors);
 }
 
 TEST_CASE("the bound on all models' weights is kept") {
