@@ -13,10 +13,12 @@
 namespace ml_worker {
 namespace {
 
+std::uint64_t count_of(std::chrono::microseconds duration) {
+  return static_cast<std::uint64_t>(duration.count());
+}
+
 std::uint64_t microseconds_since(Clock::time_point start) {
-  using std::chrono::duration_cast;
-  return static_cast<std::uint64_t>(
-      duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
+  return count_of(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start));
 }
 
 Error failed_reply(const char* what) {
@@ -81,6 +83,7 @@ void Call::answer(const std::function<void(ReplySink&)>& write) {
   const Clock::time_point started = Clock::now();
   if (const auto error = attempt([&] { write(*sink_); })) return end(*error);
   counters_->reply_us.add(microseconds_since(started));
+  count_times();
   ++counters_->ok;
   if (const auto error = attempt([&] { sink_->deliver(); })) {
     --counters_->ok;
@@ -103,6 +106,7 @@ void Call::fail(const Error& error) {
 
 void Call::end(const Error& error) {
   count(error);
+  count_times();
   log_failure(error);
   const auto lost = attempt([&] {
     sink_->failure(error);
@@ -115,6 +119,15 @@ void Call::end(const Error& error) {
 void Call::count(const Error& error) {
   ++counters_->failed;
   ++counters_->failures.at(static_cast<std::size_t>(error.kind));
+}
+
+// A call that was not with the device has no times of it: zeros would hide those of the others.
+void Call::count_times() {
+  const CallTimings took = times_.timings();
+  if (times_.has_tokenized()) counters_->tokenize_us.add(count_of(took.tokenize));
+  if (!times_.was_computed()) return;
+  counters_->queue_us.add(count_of(took.queue));
+  counters_->compute_us.add(count_of(took.compute));
 }
 
 // What callers do wrong they are told, and it must not fill the log.

@@ -12,6 +12,7 @@
 #include "ml_worker/histogram.h"
 #include "ml_worker/service.h"
 #include "service/admission.h"
+#include "service/call_times.h"
 
 namespace ml_worker {
 
@@ -22,6 +23,7 @@ struct CallCounters {
   std::atomic<std::uint64_t> failed{0};
   std::atomic<std::uint64_t> cancelled{0};
   std::array<std::atomic<std::uint64_t>, 10> failures{};  ///< by ErrorKind
+  // Of the calls that had that part, whether they failed or not.
   Histogram queue_us;     ///< waited: for a thread and for the device
   Histogram tokenize_us;  ///< all texts of a call
   Histogram compute_us;   ///< from its first batch to the end of its last
@@ -51,6 +53,9 @@ class Call : public CallHandle {
   void set_trace(std::string trace) { trace_ = std::move(trace); }
   const std::string& trace() const { return trace_; }
 
+  /// Whoever does a part of the call's work says so; counted with its answer.
+  CallTimes& times() { return times_; }
+
   /// Runs `write` (which has the sink make the answer) and delivers, if the call is still open.
   /// Takes the time that a reply takes: not for the device thread.
   void answer(const std::function<void(ReplySink&)>& write);
@@ -63,6 +68,7 @@ class Call : public CallHandle {
   /// The call is ours (`leave_open` said so) and ends with `error`.
   void end(const Error& error);
   void count(const Error& error);
+  void count_times();
   void log_failure(const Error& error) const;
   void release();
 
@@ -70,6 +76,7 @@ class Call : public CallHandle {
   const std::shared_ptr<CallCounters> counters_;
   const std::uint64_t number_;
   std::string trace_;
+  CallTimes times_{arrival_};
   std::atomic<State> state_{State::open};
   // Both belong to whoever moved `state_` away from open.
   std::shared_ptr<Admission::Ticket> ticket_;

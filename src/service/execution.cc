@@ -125,7 +125,9 @@ void Execution::operator()(TokenizeRequest& request) {
   if (refused(inputs)) return;
   with_model(request.model, [call = call_, inputs = std::move(inputs),
                              options = request.options](const Model& model) mutable {
+    const Clock::time_point started = Clock::now();
     const auto ids = tokenize_texts(std::move(inputs), options, *model);
+    call->times().tokenized(started);
     ids ? call->answer(*ids) : call->fail(ids.error());
   });
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "ml_worker/log.h"
 #include "service/load.h"
 
 namespace ml_worker {
@@ -20,11 +21,25 @@ TokensCall::TokensCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<E
       call_(std::move(call)),
       model_(std::move(model)),
       options_(std::move(options)),
-      deadline_(call_->deadline(options_.timeout)) {}
+      deadline_(call_->deadline(options_.timeout)) {
+  call_->times().begin();
+}
+
+TokensCall::~TokensCall() {
+  if (!call_->open() || failed_) return;
+  // What was to answer it is gone, for want of memory.
+  try {
+    fail(errors::model_failed(model_->description().name, "dropped"));
+  } catch (const std::exception& exception) {
+    log::error("a call was dropped", {{"what", exception.what()}, {"trace", call_->trace()}});
+  }
+}
 
 void TokensCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
   if (const auto error = prepare(inputs)) return call_->fail(*error);
+  const Clock::time_point started = Clock::now();
   auto texts = tokenize(inputs);
+  if (!inputs.empty()) call_->times().tokenized(started);
   if (!texts) return call_->fail(texts.error());
   ticket.tokenized();
   if (!ticket.grow(bytes_of_rows(*texts))) {
@@ -78,6 +93,7 @@ void TokensCall::compute(std::vector<Tokens> texts) {
   std::vector<WorkItem> items;
   for (std::size_t i = 0; i < texts.size(); ++i) items.push_back(make_item(i, std::move(texts[i])));
   if (items.empty()) return;
+  call_->times().submit();
   if (const auto refusal = core_.batcher.submit(std::move(items))) fail(*refusal);
 }
 
@@ -91,7 +107,9 @@ WorkItem TokensCall::make_item(std::size_t slot, Tokens tokens) {
   item.caller = call_->number();
   item.interest = [self = shared_from_this()] { return self->interest(); };
   item.done = [self = shared_from_this(), slot](const Result<std::span<const float>>& rows,
-                                                const ForwardTimes&) { self->keep(slot, rows); };
+                                                const ForwardTimes& times) {
+    self->keep(slot, rows, times);
+  };
   return item;
 }
 
@@ -101,7 +119,9 @@ Interest TokensCall::interest() const {
   return failed_ || !call_->open() ? Interest::cancelled : Interest::wanted;
 }
 
-void TokensCall::keep(std::size_t slot, const Result<std::span<const float>>& rows) {
+void TokensCall::keep(std::size_t slot, const Result<std::span<const float>>& rows,
+                      const ForwardTimes& times) {
+  if (rows || rows.error().kind == ErrorKind::model_failed) call_->times().computed(times);
   if (!rows) return fail(rows.error());
   if (!std::all_of(rows->begin(), rows->end(), [](float x) { return std::isfinite(x); })) {
     return fail(errors::model_failed(model_->description().name, "not finite"));

@@ -15,6 +15,10 @@ class TokensCall : public std::enable_shared_from_this<TokensCall> {
  public:
   TokensCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
              EncodeOptions options);
+  /// A call that nobody can answer any more fails.
+  ~TokensCall();
+  TokensCall(const TokensCall&) = delete;
+  TokensCall& operator=(const TokensCall&) = delete;
 
   /// Returns without waiting for the device. `too_large` with `tokens` where the reply would not
   /// be sensible any more; `overloaded` where all pending calls' vectors and messages have no room.
@@ -27,7 +31,8 @@ class TokensCall : public std::enable_shared_from_this<TokensCall> {
   void compute(std::vector<Tokens> texts);
   WorkItem make_item(std::size_t slot, Tokens tokens);
   Interest interest() const;
-  void keep(std::size_t slot, const Result<std::span<const float>>& rows);
+  void keep(std::size_t slot, const Result<std::span<const float>>& rows,
+            const ForwardTimes& times);
   void fail(const Error& error);
   void row_arrived();
   void finish();

@@ -152,6 +152,18 @@ TEST_CASE("clear empties every shard") {
   CHECK(cache.get("1") == nullptr);
 }
 
+TEST_CASE("keys are spread over the shards") {
+  VectorCache cache(std::size_t{64} << 20);
+  // A shard has room for one of them: as many are left as shards were chosen, of 16.
+  for (int i = 0; i < 100; ++i) {
+    auto vector = std::make_shared<CachedVector>();
+    vector->values.reserve(700000);
+    cache.put(std::to_string(i), std::move(vector));
+  }
+  CHECK(cache.stats().entries > 8);
+  CHECK(cache.stats().entries <= 16);
+}
+
 TEST_CASE("threads that get, put and clear at once see only whole entries") {
   VectorCache cache(200000);
   std::vector<std::thread> threads;

@@ -262,6 +262,62 @@ TEST_CASE("probes are answered while a bulk call is being tokenized") {
   ServiceFixture::wait_until([&] { return f.ask(GetLoadRequest{}).value == Value(0.0); });
 }
 
+namespace {
+
+/// Whoever tokenizes waits for the other.
+class MeetingTokenizer : public FakeTokenizer {
+ public:
+  Tokens encode(std::string_view text, std::size_t max_tokens, TruncationSide side) const override {
+    std::unique_lock lock(mutex_);
+    ++inside_;
+    changed_.notify_all();
+    changed_.wait_for(lock, std::chrono::seconds{5}, [this] { return inside_ >= 2; });
+    return FakeTokenizer::encode(text, max_tokens, side);
+  }
+  int inside() const {
+    const std::lock_guard lock(mutex_);
+    return inside_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable int inside_ = 0;
+};
+
+struct MeetingEncoder : FakeEncoder {
+  const Tokenizer& tokenizer() const override { return meeting; }
+  MeetingTokenizer meeting;
+};
+
+}  // namespace
+
+TEST_CASE("two large calls are tokenized at the same time") {
+  ServiceOptions options;
+  options.tokenizer_threads = 2;
+  ServiceFixture f(options);
+  const auto encoder = std::make_shared<MeetingEncoder>();
+  f.encoder = encoder;
+  const Clock::time_point started = Clock::now();
+  const Pending first = f.call(EncodeRequest{{"a"}, "default", {}}, 1 << 20);
+  const Pending second = f.call(EncodeRequest{{"b"}, "default", {}}, 1 << 20);
+  CHECK(first.wait().vectors);
+  CHECK(second.wait().vectors);
+  CHECK(encoder->meeting.inside() == 2);
+  CHECK(Clock::now() - started < std::chrono::seconds{5});
+}
+
+TEST_CASE("cached texts are answered while the device is held") {
+  ServiceFixture f;
+  const Answer computed = f.encode({"a", "b"});
+  const Pending holder = f.hold_device();
+  const Answer cached = f.encode({"b", "a"});
+  REQUIRE(cached.vectors);
+  CHECK(cached.vectors->cached == 2);
+  CHECK(cached.vector(1) == computed.vector(0));
+  CHECK(holder.sink->answers() == 0);
+}
+
 TEST_CASE("drain answers admitted calls, refuses new work and still gives information") {
   ServiceFixture f;
   const Pending first = f.hold_device();
@@ -375,6 +431,21 @@ TEST_CASE("info of a fresh worker has finite numbers only") {
   CHECK(all_finite(*f.ask(MetricsRequest{}).value));
 }
 
+TEST_CASE("metrics count what was cancelled: the call, and the text that it did not cost") {
+  ServiceFixture f;
+  const Pending holder = f.hold_device();
+  const Pending gone = f.start({"gone"});
+  f.wait_until_queued(1);
+  gone.handle->cancel();
+  f.encoder->open();
+  holder.wait();
+  f.wait_until_queued(0);
+  const Value metrics = *f.ask(MetricsRequest{}).value;
+  CHECK(at(at(metrics, "calls"), "cancelled") == Value(1));
+  CHECK(at(at(metrics, "queue"), "cancelled") == Value(1));
+  CHECK(at(at(metrics, "queue"), "texts") == Value(1));
+}
+
 TEST_CASE("metrics count calls by kind of failure and have histograms") {
   ServiceFixture f;
   f.encode({"a", "b"});
@@ -387,8 +458,31 @@ TEST_CASE("metrics count calls by kind of failure and have histograms") {
   CHECK(at(at(histograms, "batch_texts"), "count") == Value(1));
   CHECK(at(at(histograms, "batch_texts"), "buckets") ==
         Value(ValueList{tuple({0, 0}), tuple({1, 0}), tuple({3, 1})}));
+  CHECK(at(at(histograms, "batch_tokens"), "sum") == Value(6));
+  CHECK(at(at(histograms, "batch_tokens"), "count") == Value(1));
   CHECK(at(at(histograms, "tokenize_us"), "count") == Value(1));
   CHECK(at(at(histograms, "reply_us"), "count") == Value(1));
+}
+
+TEST_CASE("embed_tokens and tokenize have their parts in the histograms, failed or not") {
+  ServiceFixture f;
+  const auto count = [&f](const std::string& name) {
+    return number(at(at(at(*f.ask(MetricsRequest{}).value, "histograms"), name), "count"));
+  };
+  f.ask(EmbedTokensRequest{{"a b c"}, "default", {}});
+  CHECK(count("tokenize_us") == 1);
+  CHECK(count("queue_us") == 1);
+  CHECK(count("compute_us") == 1);
+  f.encoder->fail_on("bad");
+  f.ask(EmbedTokensRequest{{"bad"}, "default", {}});
+  CHECK(count("tokenize_us") == 2);
+  CHECK(count("queue_us") == 2);
+  CHECK(count("compute_us") == 2);
+  f.ask(TokenizeRequest{{"a"}, "default"});
+  f.ask(EmbedTokensRequest{{}, "default", {}});
+  CHECK(count("tokenize_us") == 3);
+  CHECK(count("queue_us") == 2);
+  CHECK(count("compute_us") == 2);
 }
 
 TEST_CASE("models lists what is loaded") {
