@@ -8,6 +8,7 @@ vectors are alike. It states no times: a busy machine must not fail it.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,11 +81,20 @@ def callers_in_worker(texts, options, work):
     return answer["texts"] / answer["seconds"]
 
 
+def cached_lookups():
+    """Cached texts a second on one core: in the cache alone, and in calls to the service."""
+    core = str(min(os.sched_getaffinity(0)))
+    done = subprocess.run(["taskset", "-c", core, peers.ROOT / "build" / "cache_bench"], check=True,
+                          capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--model", type=Path, default=peers.ROOT / "models" / "all-MiniLM-L6-v2")
-    parser.add_argument("--only", choices=["worker", "rpc", "start"], help="one part of the benchmark")
+    parser.add_argument("--only", choices=["worker", "rpc", "start", "cache"],
+                        help="one part of the benchmark")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--one", type=int, default=100, help="single texts a round")
     parser.add_argument("--threads", type=int, default=0, help="of each peer (0: all cores)")
@@ -114,7 +124,7 @@ def main(arguments):
     options = parse(arguments)
     work = peers.ROOT / "build" / "bench"
     work.mkdir(parents=True, exist_ok=True)
-    chosen = SMOKE if options.smoke or options.only == "start" else ALL
+    chosen = {"start": SMOKE, "cache": []}.get(options.only, SMOKE if options.smoke else ALL)
     sets = corpus.sets(64, 8, 32) if options.smoke else corpus.sets(768, 128, 256)
     config = json.loads((options.model / "config.json").read_text())
     command = " ".join(["scripts/bench", *arguments])
@@ -135,6 +145,10 @@ def main(arguments):
         lines, own = run_through_rpc(corpus.different(max(options.bulk, 10000)), options, work)
         stored |= {"rpc": lines, "callers_in_worker": own}
         parts += [f"Through rpc, {options.rpc_dtype}:", report.through_rpc(lines, own)]
+    if options.only in (None, "cache") and not options.smoke:
+        lookups = cached_lookups()
+        stored["cached_lookups"] = lookups
+        parts += ["Cached texts on one core:", report.cached_lookups(lookups)]
     text = "\n\n".join(parts)
     (work / "report.md").write_text(text + "\n", encoding="utf-8")
     (work / "report.json").write_text(json.dumps(stored, indent=1), encoding="utf-8")

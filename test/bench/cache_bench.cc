@@ -1,7 +1,8 @@
 // How many cached texts a second one core answers: the cache alone, and whole calls through the
 // service (look-up, reply; no model behind it is asked).
 //
-//   cache_bench    prints a JSON object of lookups per second
+//   cache_bench    prints a JSON object of lookups per second; scripts/bench --only cache runs it
+//                  on one core
 #include <fmt/format.h>
 
 #include <chrono>

@@ -80,6 +80,12 @@ def starting(rows):
                   for name, row in rows.items()])
 
 
+def cached_lookups(rates):
+    return table(["cached texts", "lookups/s"],
+                 [["in the cache alone", f"{rates['cache']:.0f}"],
+                  ["in calls of 4,096 texts to the service", f"{rates['service']:.0f}"]])
+
+
 def heading(machine, versions, command):
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     return (f"Machine: {machine}, {platform.system()} {platform.machine()}.  \n"
