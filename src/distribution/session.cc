@@ -20,7 +20,6 @@ constexpr const char* kOurModule = "ml_worker";
 constexpr std::size_t kMaxWatchers = 64;       ///< of one call
 constexpr std::size_t kSalvageBytes = 8192;    ///< how far a broken payload is searched for its tag
 constexpr std::size_t kFrameOverhead = 65536;  ///< of a reply: control term and tags
-constexpr std::size_t kMaxTagBytes = 8192;     ///< echoed in a reply; a reference has some 30
 
 Bytes copy(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
 
@@ -197,7 +196,6 @@ void Session::on(const RegSend& message, const Payload& payload) {
   const ByteView from = in.read_raw();
   const ScannedTerm tag = in.read_term();
   const ScannedTerm request = in.read_term();
-  if (tag.bytes().size() > kMaxTagBytes) return;
   if (message.to_name == "rex") {
     on_rex_request(from, tag, request, payload);
   } else {
@@ -441,12 +439,11 @@ std::optional<Session::Invocation> Session::read_spawn(const SpawnRequest& messa
   }
   Reader in(*term);
   if (in.read_list() != static_cast<std::size_t>(message.arity)) return std::nullopt;
-  const ByteView tag = execute_call ? in.read_raw() : ByteView{};
-  if (tag.size() > kMaxTagBytes) return std::nullopt;
+  Bytes tag = execute_call ? copy(in.read_raw()) : Bytes{};
   auto module = in.read_atom();
   auto function = in.read_atom();
   if (!module || !function) return std::nullopt;
-  return Invocation{copy(tag), std::move(*module), std::move(*function), in.read_term()};
+  return Invocation{std::move(tag), std::move(*module), std::move(*function), in.read_term()};
 }
 
 /// Why the arguments of a call cannot be used.
@@ -491,7 +488,9 @@ CallReplier Session::replier(CallId id) {
 
 void Session::finish(CallId id, RemoteReply reply) {
   if (!calls_.contains(id)) return;  // the caller has given up
-  answer(remove(id), checked(std::move(reply)));
+  Call call = remove(id);
+  RemoteReply fitting = checked(std::move(reply), call.tag.size());
+  answer(std::move(call), std::move(fitting));
 }
 
 /// Before its time: its work is cancelled, and whoever watches is told.
@@ -501,10 +500,10 @@ void Session::end(CallId id, const TermParts& reason) {
   notify(call, reason);
 }
 
-/// A reply that cannot be sent becomes an error that says so.
-RemoteReply Session::checked(RemoteReply reply) const {
+/// A reply that cannot be sent, with its tag, becomes an error that says so.
+RemoteReply Session::checked(RemoteReply reply, std::size_t tag_bytes) const {
   if (aborted_) return reply;
-  const std::size_t size = reply.term.size() + reply.stack.size() + kFrameOverhead;
+  const std::size_t size = reply.term.size() + reply.stack.size() + tag_bytes + kFrameOverhead;
   if (size > context_.max_reply_bytes) {
     return raised(errors::too_large("reply", size, context_.max_reply_bytes).reason);
   }

@@ -153,7 +153,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void finish(CallId id, RemoteReply reply);
   void end(CallId id, const TermParts& reason);
-  RemoteReply checked(RemoteReply reply) const;
+  RemoteReply checked(RemoteReply reply, std::size_t tag_bytes) const;
   void answer(Call call, RemoteReply reply);
   static void notify(const Call& call, const TermParts& reason);
   void tell(ByteView ended, const Watcher& watcher, const TermParts& reason);
