@@ -1,7 +1,5 @@
 #include "service/vectors_call.h"
 
-#include <algorithm>
-#include <chrono>
 #include <unordered_map>
 #include <utility>
 
@@ -13,15 +11,6 @@ namespace {
 /// A reply of more vectors is written on the lane of large work.
 constexpr std::size_t kSmallReply = 64;
 
-std::chrono::microseconds microseconds(Clock::duration duration) {
-  using std::chrono::duration_cast;
-  return std::max(duration_cast<std::chrono::microseconds>(duration), std::chrono::microseconds{0});
-}
-
-std::uint64_t count_of(std::chrono::microseconds duration) {
-  return static_cast<std::uint64_t>(duration.count());
-}
-
 }  // namespace
 
 VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
@@ -31,9 +20,9 @@ VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr
       model_(std::move(model)),
       options_(std::move(options)),
       answer_(std::move(answer)),
-      deadline_(call_->deadline(options_.timeout)),
-      begun_(Clock::now()),
-      submitted_(begun_) {}
+      deadline_(call_->deadline(options_.timeout)) {
+  call_->times().begin();
+}
 
 void VectorsCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
   if (const auto error = prepare(inputs)) return call_->fail(*error);
@@ -83,12 +72,13 @@ std::vector<VectorsCall::Missing> VectorsCall::look_up(const std::vector<Input>&
 
 /// False if the caller has gone meanwhile.
 bool VectorsCall::tokenize(const std::vector<Input>& inputs, std::vector<Missing>& missing) {
+  if (missing.empty()) return true;
   const Clock::time_point started = Clock::now();
   for (Missing& text : missing) {
     if (!call_->open()) return false;
     text.tokens = ml_worker::tokenize(inputs[text.slot], *model_, shape_.truncation_side);
   }
-  tokenize_time_ = microseconds(Clock::now() - started);
+  call_->times().tokenized(started);
   return true;
 }
 
@@ -114,7 +104,7 @@ std::optional<Error> VectorsCall::first_too_long(const std::vector<Missing>& mis
 
 void VectorsCall::compute(std::vector<Missing> missing) {
   if (missing.empty()) return;
-  submitted_ = Clock::now();
+  call_->times().submit();
   missing_ += missing.size();
   Created created = join(std::move(missing));
   if (created.items.empty()) return;
@@ -159,7 +149,10 @@ WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise, Tok
   item.caller = call_->number();
   item.interest = [promise] { return promise->interest(); };
   item.claim = [promise] { return promise->claim(); };
-  item.done = [promise](const Result<std::span<const float>>& raw, const ForwardTimes& times) {
+  item.done = [promise, call = call_](const Result<std::span<const float>>& raw,
+                                      const ForwardTimes& times) {
+    // Here, because text_failed() is not told the times.
+    if (raw || raw.error().kind == ErrorKind::model_failed) call->times().computed(times);
     promise->keep(raw, times);
   };
   return item;
@@ -175,12 +168,7 @@ bool VectorsCall::vector_arrived() { return --missing_ == 0; }
 
 void VectorsCall::text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
                              const ForwardTimes& times) {
-  {
-    const std::lock_guard lock(times_mutex_);
-    if (!computed_) computed_ = times;
-    computed_->started = std::min(computed_->started, times.started);
-    computed_->finished = std::max(computed_->finished, times.finished);
-  }
+  call_->times().computed(times);
   vectors_[slot] = std::move(vector);
   if (vector_arrived()) post_finish();
 }
@@ -214,26 +202,10 @@ VectorsReply VectorsCall::make_reply() {
       usage.push_back({vector->used_tokens, vector->given_tokens, vector->given_is_lower_bound});
     }
   }
-  const CallTimings times = timings();
-  core_.counters->queue_us.add(count_of(times.queue));
-  core_.counters->tokenize_us.add(count_of(times.tokenize));
-  core_.counters->compute_us.add(count_of(times.compute));
-  if (options_.timings) reply.timings = times;
+  if (options_.timings) reply.timings = call_->times().timings();
   const ModelDescription& model = model_->description();
   if (options_.fingerprint) reply.fingerprint = Fingerprint{model.model_id, model.numerics};
   return reply;
-}
-
-CallTimings VectorsCall::timings() const {
-  const std::lock_guard lock(times_mutex_);
-  CallTimings times;
-  times.tokenize = tokenize_time_;
-  times.queue = microseconds(begun_ - call_->arrival());
-  if (computed_) {
-    times.queue += microseconds(computed_->started - submitted_);
-    times.compute = microseconds(computed_->finished - computed_->started);
-  }
-  return times;
 }
 
 }  // namespace ml_worker

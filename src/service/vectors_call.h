@@ -9,7 +9,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -69,7 +68,6 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   void post_finish();
   void finish();
   VectorsReply make_reply();
-  CallTimings timings() const;
 
   Core& core_;
   const std::shared_ptr<Call> call_;
@@ -86,12 +84,6 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   /// Vectors that are missing, and one for start() itself: whoever takes the last one finishes.
   std::atomic<std::size_t> missing_{1};
   std::atomic<bool> failed_{false};
-
-  Clock::time_point begun_;      ///< picked up by a call thread
-  Clock::time_point submitted_;  ///< given to the batcher
-  std::chrono::microseconds tokenize_time_{0};
-  mutable std::mutex times_mutex_;
-  std::optional<ForwardTimes> computed_;  ///< first start and last end; by times_mutex_
 };
 
 }  // namespace ml_worker

@@ -464,6 +464,30 @@ TEST_CASE("metrics count calls by kind of failure and have histograms") {
   CHECK(at(at(histograms, "reply_us"), "count") == Value(1));
 }
 
+TEST_CASE("calls with vectors have the parts that they had in the histograms, failed or not") {
+  ServiceFixture f;
+  const auto counts = [&f] {
+    const Value histograms = at(*f.ask(MetricsRequest{}).value, "histograms");
+    std::vector<std::int64_t> found;
+    for (const char* name : {"tokenize_us", "queue_us", "compute_us"}) {
+      found.push_back(number(at(at(histograms, name), "count")));
+    }
+    return found;
+  };
+  using Counts = std::vector<std::int64_t>;
+  f.encode({"a"});
+  CHECK(counts() == Counts{1, 1, 1});
+  for (int i = 0; i < 9; ++i) f.encode({"a"});
+  CHECK(counts() == Counts{1, 1, 1});
+  f.encoder->fail_on("bad");
+  f.encode({"bad"});
+  CHECK(counts() == Counts{2, 2, 2});
+  EncodeOptions whole;
+  whole.truncate = false;
+  f.encode({"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15"}, whole);
+  CHECK(counts() == Counts{3, 2, 2});
+}
+
 TEST_CASE("embed_tokens and tokenize have their parts in the histograms, failed or not") {
   ServiceFixture f;
   const auto count = [&f](const std::string& name) {
