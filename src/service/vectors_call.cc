@@ -110,8 +110,10 @@ void VectorsCall::compute(std::vector<Missing> missing) {
   if (created.items.empty()) return;
   const auto refusal = core_.batcher.submit(std::move(created.items));
   if (!refusal) return;
-  text_failed(*refusal);
+  // Told last: a call that comes after this one's answer finds nothing of it.
+  const bool failed_before = failed_.exchange(true);
   for (const auto& promise : created.promises) promise->withdraw(*refusal);
+  if (!failed_before) post_failure(*refusal);
 }
 
 VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
@@ -184,6 +186,10 @@ void VectorsCall::post_finish() {
 void VectorsCall::text_failed(const Error& error) {
   if (failed_.exchange(true)) return;
   if (error.kind == ErrorKind::model_failed) core_.self_check.soon();
+  post_failure(error);
+}
+
+void VectorsCall::post_failure(const Error& error) {
   core_.threads.post(CallThreads::Lane::small, [call = call_, error] { call->fail(error); });
 }
 

@@ -66,6 +66,7 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   bool vector_arrived();
   CallThreads::Lane reply_lane() const;
   void post_finish();
+  void post_failure(const Error& error);
   void finish();
   VectorsReply make_reply();
 
