@@ -3,6 +3,7 @@
 // Texts, vectors and cookies are never logged. Bytes that came from a peer go through `printable`.
 #pragma once
 
+#include <exception>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -38,5 +39,19 @@ inline void error(std::string_view message, std::initializer_list<Field> fields 
 
 /// `bytes` with everything but printable ASCII escaped as \xNN, cut to `limit` bytes of input.
 std::string printable(std::string_view bytes, std::size_t limit = 128);
+
+/// Runs `work`, for whoever must go on. False: it threw, and an error `message` says what.
+template <typename Work>
+bool contained(std::string_view message, const Work& work) {
+  try {
+    work();
+    return true;
+  } catch (const std::exception& exception) {
+    error(message, {{"what", printable(exception.what())}});
+  } catch (...) {
+    error(message);
+  }
+  return false;
+}
 
 }  // namespace ml_worker::log

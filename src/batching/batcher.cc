@@ -34,15 +34,7 @@ void claim(std::vector<WorkItem>& batch) {
 /// False if it threw.
 template <typename Task>
 bool run_contained(const Task& task) {
-  try {
-    task();
-    return true;
-  } catch (const std::exception& exception) {
-    log::error("a task of the device thread failed", {{"what", exception.what()}});
-  } catch (...) {
-    log::error("a task of the device thread failed");
-  }
-  return false;
+  return log::contained("a task of the device thread failed", task);
 }
 
 }  // namespace

@@ -77,13 +77,7 @@ ForwardCounts forward_each(const std::vector<WorkItem>& batch, std::size_t lane,
 
 void finish_item(const WorkItem& item, const Result<std::span<const float>>& result,
                  const ForwardTimes& times) {
-  try {
-    item.done(result, times);
-  } catch (const std::exception& exception) {
-    log::error("a finished text could not be handed on", {{"what", exception.what()}});
-  } catch (...) {
-    log::error("a finished text could not be handed on");
-  }
+  log::contained("a finished text could not be handed on", [&] { item.done(result, times); });
 }
 
 ForwardCounts forward_batch(const std::vector<WorkItem>& batch, std::size_t lane,

@@ -1,7 +1,6 @@
 #include "service/call_threads.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "ml_worker/log.h"
@@ -10,13 +9,7 @@ namespace ml_worker {
 namespace {
 
 void run_contained(const CallThreads::Task& task) {
-  try {
-    task();
-  } catch (const std::exception& exception) {
-    log::error("a task of a call thread failed", {{"what", log::printable(exception.what())}});
-  } catch (...) {
-    log::error("a task of a call thread failed");
-  }
+  log::contained("a task of a call thread failed", task);
 }
 
 }  // namespace

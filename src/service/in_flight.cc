@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <exception>
 #include <new>
 #include <utility>
 
@@ -16,15 +15,13 @@ constexpr std::size_t kMuch = 4;
 
 void tell(const Subscription& subscription,
           const Result<std::shared_ptr<const CachedVector>>& result, const ForwardTimes& times) {
-  try {
+  log::contained("a call could not be told of its text", [&] {
     if (result) {
       subscription.waiter->text_ready(subscription.slot, *result, times);
     } else {
       subscription.waiter->text_failed(result.error());
     }
-  } catch (const std::exception& exception) {
-    log::error("a call could not be told of its text", {{"what", exception.what()}});
-  }
+  });
 }
 
 }  // namespace

@@ -19,17 +19,6 @@ Error could_not_load(const std::string& name, const char* what) {
   return errors::model_failed(name, what);
 }
 
-/// The thread must go on.
-void run_contained(const std::function<void()>& job) {
-  try {
-    job();
-  } catch (const std::exception& exception) {
-    log::error("a job of the model loader failed", {{"what", log::printable(exception.what())}});
-  } catch (...) {
-    log::error("a job of the model loader failed");
-  }
-}
-
 }  // namespace
 
 ModelLoader::ModelLoader(ModelTable& models, CallThreads& threads, const ServiceOptions& options)
@@ -136,7 +125,7 @@ void ModelLoader::serve() {
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     lock.unlock();
-    run_contained(job);
+    log::contained("a job of the model loader failed", job);
     job = nullptr;
     lock.lock();
   }

@@ -11,7 +11,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 from cluster import ROOT, Cluster  # noqa: E402
 
-CALL = re.compile(r"\blog::(?:debug|info|warning|error)\(\s*")
+CALL = re.compile(r"\blog::(?:debug|info|warning|error|contained)\(\s*")
 LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 FORMAT = re.compile(r"~[0-9]*t?[a-z]")
 

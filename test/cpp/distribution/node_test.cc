@@ -629,15 +629,23 @@ void accept_join(const Socket& socket) {
   socket.write(with_length(2, encode(ack)));
 }
 
-TEST_CASE("a node joins a front, and again when the connection was lost") {
+/// A front that listens, and an epmd that knows where.
+struct FrontToJoin {
+  FrontToJoin() { epmd.set_looked_up_port(port_of(socket)); }
+  static NodeOptions options() {
+    NodeOptions options;
+    options.join = {"front@127.0.0.1"};
+    return options;
+  }
   FakeEpmd epmd;
-  const Socket front = listen_on_any_port();
-  epmd.set_looked_up_port(port_of(front));
-  NodeOptions options;
-  options.join = {"front@127.0.0.1"};
-  const RunningNode node(epmd, options);
+  const Socket socket = listen_on_any_port();
+};
+
+TEST_CASE("a node joins a front, and again when the connection was lost") {
+  const FrontToJoin front;
+  const RunningNode node(front.epmd, front.options());
   for (int i = 0; i < 2; ++i) {
-    const auto worker = accept_from(front);
+    const auto worker = accept_from(front.socket);
     REQUIRE(worker);
     accept_join(*worker);
     check_answers(*worker);
@@ -645,13 +653,9 @@ TEST_CASE("a node joins a front, and again when the connection was lost") {
 }
 
 TEST_CASE("whoever plays the front a challenge of the node's own is not let in") {
-  FakeEpmd epmd;
-  const Socket front = listen_on_any_port();
-  epmd.set_looked_up_port(port_of(front));
-  NodeOptions options;
-  options.join = {"front@127.0.0.1"};
-  const RunningNode node(epmd, options);
-  const auto worker = accept_from(front);
+  const FrontToJoin front;
+  const RunningNode node(front.epmd, front.options());
+  const auto worker = accept_from(front.socket);
   REQUIRE(worker);
   REQUIRE(worker->read_frame(2));
   const Socket evil = node.connect();

@@ -89,6 +89,19 @@ inline Value at(const Value& map, const std::string& key) {
 }
 inline std::int64_t number(const Value& value) { return std::get<std::int64_t>(value.storage()); }
 
+/// PREFIX0, PREFIX1, …
+inline Texts numbered(const std::string& prefix, int count) {
+  Texts texts;
+  for (int i = 0; i < count; ++i) texts.push_back(prefix + std::to_string(i));
+  return texts;
+}
+
+inline EncodeOptions in_bulk() {
+  EncodeOptions options;
+  options.priority = Priority::bulk;
+  return options;
+}
+
 inline ServiceOptions with_cache(std::size_t bytes) {
   ServiceOptions options;
   options.cache_bytes = bytes;

@@ -144,11 +144,8 @@ TEST_CASE("who is in a hurry does not wait in the line of a bulk call for a text
   options.batching.batch_tokens = 12;
   ServiceFixture f(options);
   const Pending holder = f.hold_device();
-  Texts many;
-  for (int i = 0; i < 40; ++i) many.push_back("b" + std::to_string(i));
-  EncodeOptions bulk;
-  bulk.priority = Priority::bulk;
-  const Pending slow = f.start(many, bulk);
+  const Texts many = numbered("b", 40);
+  const Pending slow = f.start(many, in_bulk());
   f.wait_until_queued(40);
   const Pending quick = f.start({many.back()});
   f.wait_until_queued(41);
@@ -166,9 +163,7 @@ TEST_CASE("who is in a hurry does not wait in the line of a bulk call for a text
 TEST_CASE("a bulk call that is cancelled takes nobody with it who asked for its text in a hurry") {
   ServiceFixture f;
   const Pending holder = f.hold_device();
-  EncodeOptions bulk;
-  bulk.priority = Priority::bulk;
-  const Pending queued = f.start({"a", "b", "c"}, bulk);
+  const Pending queued = f.start({"a", "b", "c"}, in_bulk());
   f.wait_until_queued(3);
   const Pending quick = f.start({"c"});
   f.wait_until_queued(4);
@@ -184,8 +179,7 @@ TEST_CASE(
   options.batching.batch_tokens = 30;
   ServiceFixture f(options);
   const Pending holder = f.hold_device();
-  Texts many;
-  for (int i = 0; i < 1000; ++i) many.push_back("t" + std::to_string(1000 + i));
+  const Texts many = numbered("t", 1000);
   const Pending large = f.start(many);
   f.wait_until_queued(1000);
   const Pending one = f.start({many.back()});
@@ -208,15 +202,10 @@ TEST_CASE(
 TEST_CASE("who is refused takes nobody with it whose text it asked for in a hurry") {
   ServiceFixture f(with_queue(100));
   const Pending holder = f.hold_device();
-  Texts many;
-  for (int i = 0; i < 20; ++i) many.push_back("b" + std::to_string(i));
-  EncodeOptions bulk;
-  bulk.priority = Priority::bulk;
-  const Pending slow = f.start(many, bulk);
+  const Texts many = numbered("b", 20);
+  const Pending slow = f.start(many, in_bulk());
   f.wait_until_queued(20);
-  Texts more;
-  for (int i = 0; i < 13; ++i) more.push_back("i" + std::to_string(i));
-  const Pending quick = f.start(more);
+  const Pending quick = f.start(numbered("i", 13));
   f.wait_until_queued(33);
   const Answer refused = f.encode({many.back()});
   REQUIRE(refused.error);
@@ -441,8 +430,7 @@ TEST_CASE("large replies of cached texts hold up no small call") {
     std::mutex gate;
   };
   ServiceFixture f;
-  Texts many;
-  for (int i = 0; i < 100; ++i) many.push_back("m" + std::to_string(i));
+  const Texts many = numbered("m", 100);
   f.encode(many);
   std::vector<std::shared_ptr<Blocking>> blocked;
   for (int i = 0; i < 10; ++i) {
