@@ -19,7 +19,7 @@ void tell(const Subscription& subscription,
     if (result) {
       subscription.waiter->text_ready(subscription.slot, *result, times);
     } else {
-      subscription.waiter->text_failed(result.error());
+      subscription.waiter->text_failed(result.error(), times);
     }
   });
 }
@@ -87,7 +87,7 @@ Interest InFlight::interest(Computation& computation) {
       remove(computation);
     }
   }
-  for (const Subscription& each : late) each.waiter->text_failed(errors::deadline_exceeded());
+  for (const Subscription& each : late) tell(each, errors::deadline_exceeded(), {now, now});
   if (wanted) return Interest::wanted;
   return late.empty() ? Interest::cancelled : Interest::late;
 }

@@ -32,7 +32,7 @@ class TextWaiter {
   /// `slot` is what was given to join().
   virtual void text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
                           const ForwardTimes& times) = 0;
-  virtual void text_failed(const Error& error) = 0;
+  virtual void text_failed(const Error& error, const ForwardTimes& times) = 0;
 };
 
 struct Subscription {

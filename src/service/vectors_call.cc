@@ -151,10 +151,7 @@ WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise, Tok
   item.caller = call_->number();
   item.interest = [promise] { return promise->interest(); };
   item.claim = [promise] { return promise->claim(); };
-  item.done = [promise, call = call_](const Result<std::span<const float>>& raw,
-                                      const ForwardTimes& times) {
-    // Here, because text_failed() is not told the times.
-    if (raw || raw.error().kind == ErrorKind::model_failed) call->times().computed(times);
+  item.done = [promise](const Result<std::span<const float>>& raw, const ForwardTimes& times) {
     promise->keep(raw, times);
   };
   return item;
@@ -183,9 +180,11 @@ void VectorsCall::post_finish() {
   core_.threads.post(reply_lane(), [self = shared_from_this()] { self->finish(); });
 }
 
-void VectorsCall::text_failed(const Error& error) {
+void VectorsCall::text_failed(const Error& error, const ForwardTimes& times) {
+  const bool was_computed = error.kind == ErrorKind::model_failed;
+  if (was_computed) call_->times().computed(times);
   if (failed_.exchange(true)) return;
-  if (error.kind == ErrorKind::model_failed) core_.self_check.soon();
+  if (was_computed) core_.self_check.soon();
   post_failure(error);
 }
 

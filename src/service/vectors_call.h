@@ -38,7 +38,7 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   Interest interest(Clock::time_point now) const override;
   void text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
                   const ForwardTimes& times) override;
-  void text_failed(const Error& error) override;
+  void text_failed(const Error& error, const ForwardTimes& times) override;
 
  private:
   /// A text that is not in the cache.
