@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds kFirstBackoff = 500ms;
 constexpr std::chrono::milliseconds kLongestBackoff = 10000ms;
 constexpr std::chrono::milliseconds kCheckInterval = 1000ms;
+constexpr const char* kNoNameServer = "no name server answers for its host";
 
 }  // namespace
 
@@ -27,7 +28,6 @@ Joiner::Joiner(asio::io_context& io, JoinOptions options, const TransportFactory
       is_dialled_(std::move(is_dialled)),
       is_our_challenge_(std::move(is_our_challenge)),
       connected_(std::move(connected)),
-      resolver_(io),
       socket_(io),
       timer_(io),
       deadline_(io),
@@ -47,7 +47,6 @@ void Joiner::stop() {
   stopped_ = true;
   timer_.cancel();
   deadline_.cancel();
-  resolver_.cancel();
   std::error_code ignored;
   socket_.close(ignored);
   if (const auto handshaker = std::exchange(handshaker_, nullptr)) handshaker->fail("stopping");
@@ -61,7 +60,7 @@ void Joiner::check() {
     gave_way_ = false;
     return check_after(kCheckInterval);
   }
-  resolve();
+  find_host();
 }
 
 void Joiner::check_after(std::chrono::milliseconds delay) {
@@ -71,33 +70,43 @@ void Joiner::check_after(std::chrono::milliseconds delay) {
   });
 }
 
-void Joiner::resolve() {
+/// One look-up at a time, however long it takes: what is late for its attempt is not used.
+void Joiner::find_host() {
+  if (!looking_up_.expired()) return failed(kNoNameServer);
   deadline_.expires_after(options_.handshake_timeout);
   deadline_.async_wait([self = shared_from_this()](std::error_code error) {
     if (error) return;
+    if (!self->looking_up_.expired()) return self->failed(kNoNameServer);
     std::error_code ignored;
-    self->resolver_.cancel();
     self->socket_.close(ignored);  // the operation under way fails
   });
-  resolver_.async_resolve(host(), std::to_string(options_.epmd_port),
-                          [self = shared_from_this()](std::error_code error, const auto& found) {
-                            if (error) return self->failed("its host is unknown");
-                            self->on_resolved(found);
-                          });
+  const auto under_way = std::make_shared<bool>();
+  looking_up_ = under_way;
+  look_up(host(), options_.post,
+          [weak = weak_from_this(), attempt = attempt_, under_way](Addresses found) {
+            const auto self = weak.lock();
+            if (self && attempt == self->attempt_) self->on_found(std::move(found));
+          });
 }
 
-void Joiner::on_resolved(const asio::ip::tcp::resolver::results_type& found) {
+void Joiner::on_found(Addresses found) {
   if (stopped_) return;
-  addresses_.clear();
-  for (const auto& entry : found) addresses_.push_back(entry.endpoint().address());
+  if (found.empty()) return failed("its host is unknown");
+  addresses_ = std::move(found);
   if (options_.peer_port != 0) return dial(options_.peer_port);
-  ask_epmd(found);
+  ask_epmd();
 }
 
-void Joiner::ask_epmd(const asio::ip::tcp::resolver::results_type& addresses) {
+void Joiner::point_at(std::uint16_t port) {
   socket_ = asio::ip::tcp::socket(io_);
+  endpoints_.clear();
+  for (const auto& address : addresses_) endpoints_.emplace_back(address, port);
+}
+
+void Joiner::ask_epmd() {
+  point_at(options_.epmd_port);
   asio::async_connect(
-      socket_, addresses,
+      socket_, endpoints_,
       [self = shared_from_this()](std::error_code error, const asio::ip::tcp::endpoint& endpoint) {
         if (error) return self->failed("no epmd on its host");
         self->prefer(endpoint.address());
@@ -143,9 +152,7 @@ void Joiner::on_port_bytes(std::size_t count) {
 
 void Joiner::dial(std::uint16_t port) {
   if (stopped_) return;
-  socket_ = asio::ip::tcp::socket(io_);
-  endpoints_.clear();
-  for (const auto& address : addresses_) endpoints_.emplace_back(address, port);
+  point_at(port);
   asio::async_connect(socket_, endpoints_,
                       [self = shared_from_this()](std::error_code error, const auto&) {
                         if (error) return self->failed("it refuses connections");
@@ -193,6 +200,7 @@ void Joiner::on_connected(Established established) {
 
 /// Logs a reason once, not at each attempt; and none where the node has dialled us meanwhile.
 void Joiner::failed(const std::string& why) {
+  ++attempt_;
   handshaker_.reset();
   deadline_.cancel();
   if (stopped_) return;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "distribution/handshaker.h"
+#include "distribution/look_up.h"
 
 namespace ml_worker::distribution {
 
@@ -18,6 +19,8 @@ struct JoinOptions {
   std::uint16_t epmd_port = 0;  ///< on the peer's host
   std::uint16_t peer_port = 0;  ///< 0: epmd knows it
   std::chrono::milliseconds handshake_timeout{7000};
+  /// Runs a function on the node's thread, from any thread; may outlive the node.
+  std::function<void(std::function<void()>)> post;
 };
 
 /// Used on the node's thread only.
@@ -43,10 +46,11 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
  private:
   void check();
   void check_after(std::chrono::milliseconds delay);
-  void resolve();
+  void find_host();
   std::string host() const;
-  void on_resolved(const asio::ip::tcp::resolver::results_type& found);
-  void ask_epmd(const asio::ip::tcp::resolver::results_type& addresses);
+  void on_found(Addresses found);
+  void ask_epmd();
+  void point_at(std::uint16_t port);
   void prefer(const asio::ip::address& address);
   void send_port_please();
   void read_port();
@@ -64,9 +68,10 @@ class Joiner : public std::enable_shared_from_this<Joiner> {
   std::function<bool()> is_dialled_;
   std::function<bool(std::uint32_t)> is_our_challenge_;
   Connected connected_;
-  asio::ip::tcp::resolver resolver_;
   asio::ip::tcp::socket socket_;
-  std::vector<asio::ip::address> addresses_;  ///< of its host, in the order of trying
+  std::weak_ptr<bool> looking_up_;  ///< there while a look-up is
+  std::uint64_t attempt_ = 0;
+  Addresses addresses_;  ///< of its host, in the order of trying
   std::vector<asio::ip::tcp::endpoint> endpoints_;
   asio::steady_timer timer_;
   asio::steady_timer deadline_;

@@ -211,7 +211,7 @@ void Node::Impl::start_joiners() {
     joiners_.push_back(std::make_shared<Joiner>(
         *io_,
         JoinOptions{peer, local_, options_.epmd_port, options_.join_port,
-                    options_.handshake_timeout},
+                    options_.handshake_timeout, context_.post},
         *transports_, [this, peer] { return connections_.contains(peer); },
         [this, peer] { return is_dialled_by(peer); },
         [this](std::uint32_t challenge) { return is_our_challenge(challenge); },

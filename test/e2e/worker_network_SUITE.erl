@@ -13,7 +13,16 @@ all() ->
         short_name_is_joined, short_name_tls, port_range, port_range_used_up, without_epmd,
         without_epmd_joins, without_epmd_tls, without_epmd_tls_joins, without_epmd_ipv6,
         without_epmd_ipv6_tls, without_epmd_ipv6_tls_joins
-    ].
+    ] ++ where_mounts_can_be_had([a_name_server_that_does_not_answer]).
+
+where_mounts_can_be_had(Cases) ->
+    case e2e:run("sh", ["-c", "unshare --mount true 2>/dev/null"]) of
+        {0, _} ->
+            Cases;
+        _ ->
+            io:format(user, "NOT RUN: ~p, no mount namespaces here~n", [Cases]),
+            []
+    end.
 
 init_per_suite(Config) ->
     ok = e2e:start_distribution(ct_network),
@@ -201,3 +210,22 @@ without_epmd_ipv6_tls_joins(Config) ->
     Words = ["-name", Front, "-start_epmd", "false", "-erl_epmd_port", Port],
     ?assertEqual({ok, true}, from_node(node_tls(Config, "inet6_tls") ++ Words, joined(Name))),
     ok = e2e:stop(Worker).
+
+%% Of two nodes to join the host of one is asked for in vain, for minutes: the other one is joined at
+%% once. The name server is one of ours, which says nothing.
+a_name_server_that_does_not_answer(_) ->
+    {ok, Silent} = gen_udp:open(53, [{ip, {127, 0, 0, 99}}]),
+    File = filename:join("/tmp", e2e:unique("resolv.conf")),
+    ok = file:write_file(File, "nameserver 127.0.0.99\noptions timeout:30 attempts:5\n"),
+    Name = list_to_atom(e2e:unique(worker) ++ "@127.0.0.1"),
+    {Options, Environment} = e2e:as_worker(Name, "127.0.0.1"),
+    Program = filename:join([e2e:root(), "build", "ml_worker"]),
+    Worker = e2e:spawn_program("unshare", ["--mount", "sh", "-c", "mount --bind $0 /etc/resolv.conf && exec \"$@\"",
+                                           File, Program, "--join", "front@nowhere.example.com",
+                                           "--join", atom_to_list(node()) | Options], Environment),
+    ok = e2e:await_log(Worker, <<"ready">>, 60000),
+    ok = e2e:eventually(fun() -> lists:member(Name, nodes(hidden)) end, 5000),
+    ok = e2e:await_log(Worker, <<"no name server answers for its host">>, 20000),
+    ok = e2e:stop(Worker),
+    ok = file:delete(File),
+    ok = gen_udp:close(Silent).
