@@ -78,6 +78,7 @@ bool has_mandatory(std::uint64_t peer_flags) {
 }
 
 constexpr const char* kMissingFlags = "the peer lacks capabilities that OTP 25 demands";
+constexpr const char* kTooMany = "as many nodes are connected as --max-connections allows";
 
 }  // namespace
 
@@ -223,6 +224,8 @@ HandshakeStep Acceptor::answer_name(Peer peer, int version) {
       if (local_.name > peer.name) return refuse("nok", "both sides dialled, ours goes on");
       return challenge({{encode(StatusMessage{"ok_simultaneous"})}, std::nullopt, ""},
                        std::move(peer), version);
+    case KnownAs::one_too_many:
+      return give_up(kTooMany);
     case KnownAs::unknown:
       break;
   }
@@ -234,6 +237,7 @@ HandshakeStep Acceptor::name_peer(Peer peer) {
   peer.flags |= flags::kNameMe;
   peer.creation = random_();
   peer.name = "dyn" + std::to_string(random_()) + std::to_string(random_()) + "@" + peer.name;
+  if (known_as_(peer.name) == KnownAs::one_too_many) return give_up(kTooMany);
   Bytes status = encode(StatusMessage{"named:"});
   put_counted_name(status, peer.name);
   put_number(status, 4, peer.creation);

@@ -136,7 +136,12 @@ class HandshakeMachine {
 };
 
 /// What a node that asks to be connected is to us already.
-enum class KnownAs { unknown, connected, being_dialled };
+enum class KnownAs {
+  unknown,
+  connected,
+  being_dialled,
+  one_too_many,  ///< unknown, and as many are connected as may be
+};
 
 using RandomSource = std::function<std::uint32_t()>;
 

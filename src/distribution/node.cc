@@ -255,6 +255,7 @@ void Node::Impl::wait_for_signal(const std::shared_ptr<asio::signal_set>& set,
 
 KnownAs Node::Impl::known_as(const std::string& peer_name) const {
   if (connections_.contains(peer_name)) return KnownAs::connected;
+  if (full()) return KnownAs::one_too_many;
   for (const auto& joiner : joiners_) {
     if (joiner->peer_name() == peer_name && joiner->dialling()) return KnownAs::being_dialled;
   }
@@ -286,7 +287,6 @@ void Node::Impl::log_refusal() {
 }
 
 void Node::Impl::on_accepted(asio::ip::tcp::socket socket) {
-  if (full()) return log_refusal();  // closes it
   std::error_code gone;
   const auto remote = socket.remote_endpoint(gone);
   if (gone) return;

@@ -19,7 +19,7 @@ std::unique_ptr<HandshakeMachine> make_machine(std::uint8_t steer) {
         local, "front@127.0.0.1", [] { return false; },
         [](std::uint32_t challenge) { return challenge == kChallenge; }, random);
   }
-  const auto known = static_cast<KnownAs>((steer >> 1U) % 3);
+  const auto known = static_cast<KnownAs>((steer >> 1U) % 4);
   return std::make_unique<Acceptor>(
       local, [known](const std::string&) { return known; }, random);
 }

@@ -187,6 +187,15 @@ TEST_CASE("when both sides dial, the greater name's attempt goes on") {
   CHECK(taken.send[0] == text("sok_simultaneous"));
 }
 
+TEST_CASE("one too many hears nothing of us, whether it has a name or asks for one") {
+  for (const Bytes& name : {name_v6("t@host"), name_v6("host", flags::kOurs | flags::kNameMe)}) {
+    Acceptor machine = acceptor(KnownAs::one_too_many);
+    const HandshakeStep step = machine.on_message(name);
+    CHECK(step.send.empty());
+    CHECK_FALSE(step.failure.empty());
+  }
+}
+
 TEST_CASE("an 'n' of version 5 is completed by a complement") {
   Acceptor machine = acceptor();
   const std::uint32_t low = static_cast<std::uint32_t>(flags::kOurs);

@@ -567,9 +567,24 @@ TEST_CASE("connections over the limit are refused") {
   const Socket first = connect_as(node, "a@host");
   const Socket second = connect_as(node, "b@host");
   check_answers(second);
-  CHECK_FALSE(node.connect().read_frame(2));
+  const Socket third = node.connect();
+  CHECK_FALSE(shake_hands(third, "c@host", "secret"));
+  CHECK_FALSE(third.read_frame(2));
   check_answers(first);
   check_answers(second);
+}
+
+TEST_CASE("a node that comes again has its own place, however many are connected") {
+  const FakeEpmd epmd;
+  NodeOptions options;
+  options.max_connections = 2;
+  const RunningNode node(epmd, options);
+  const Socket first = connect_as(node, "a@host");
+  const Socket lost = connect_as(node, "b@host");
+  const Socket again = connect_as(node, "b@host");
+  check_answers(again);
+  check_closed(lost);
+  check_answers(first);
 }
 
 TEST_CASE("half-open connections that fill the table keep nobody out") {
