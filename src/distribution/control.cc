@@ -46,13 +46,19 @@ bool read_id(Reader& in, ByteView& id) {
   return read_as(TermType::integer, in, id) && id.size() <= kMostBytes;
 }
 
-std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation&) {
+/// The last element of a control tuple with one.
+std::optional<TraceToken> read_token(Reader& in, const Operation& operation) {
+  return operation.token ? TraceToken::parse(in.read_term()) : std::nullopt;
+}
+
+std::optional<ControlMessage> parse_reg_send(Reader& in, const Operation& operation) {
   RegSend message;
   if (!read_pid(in, message.from)) return std::nullopt;
   in.read_raw();  // was the cookie once
   const auto name = in.read_atom();
   if (!name) return std::nullopt;
   message.to_name = *name;
+  message.token = read_token(in, operation);
   return message;
 }
 
@@ -128,7 +134,7 @@ bool read_options(ScannedTerm options, SpawnRequest& message) {
   return in.read_nil();
 }
 
-std::optional<ControlMessage> parse_spawn_request(Reader& in, const Operation&) {
+std::optional<ControlMessage> parse_spawn_request(Reader& in, const Operation& operation) {
   SpawnRequest message;
   if (!read_reference(in, message.request_id)) return std::nullopt;
   if (!read_pid(in, message.from)) return std::nullopt;
@@ -142,6 +148,7 @@ std::optional<ControlMessage> parse_spawn_request(Reader& in, const Operation&) 
   message.function = std::move(*function);
   message.arity = *arity;
   if (!read_options(in.read_term(), message)) return std::nullopt;
+  message.token = read_token(in, operation);
   return message;
 }
 
@@ -239,6 +246,16 @@ Writer start_control(Bytes& out, std::size_t arity, std::int64_t code) {
   return writer;
 }
 
+struct Shape {
+  std::size_t arity;
+  std::int64_t code;
+};
+
+Writer start_traced(Bytes& out, ByteView token, Shape without, Shape with) {
+  const Shape& shape = token.empty() ? without : with;
+  return start_control(out, shape.arity, shape.code);
+}
+
 /// The last element of the control tuple is `term`, or the payload is.
 OutMessage finish(Bytes control, bool as_payload, TermParts term) {
   if (as_payload) return {std::move(control), std::move(term)};
@@ -274,21 +291,24 @@ ControlMessage parse_control(ScannedTerm term) {
   return parser_of(*code)(in, *operation).value_or(Unknown{*code});
 }
 
-OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result) {
+OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result,
+                            ByteView token) {
   OutMessage message;
-  Writer control = start_control(message.control, 5, 31);
+  Writer control = start_traced(message.control, token, {5, 31}, {6, 32});
   control.raw(request_id);
   control.raw(to);
   control.integer(spawned);
   control.raw(result);
+  control.raw(token);
   return message;
 }
 
-OutMessage make_send(ByteView to, TermParts term) {
+OutMessage make_send(ByteView to, TermParts term, ByteView token) {
   OutMessage message;
-  Writer control = start_control(message.control, 3, 2);
+  Writer control = start_traced(message.control, token, {3, 2}, {4, 12});
   control.atom("");
   control.raw(to);
+  control.raw(token);
   message.payload = std::move(term);
   return message;
 }
@@ -312,11 +332,14 @@ OutMessage make_monitor_exit(bool exit_payload, ByteView from, ByteView to, Byte
   return finish(std::move(bytes), exit_payload, std::move(reason));
 }
 
-OutMessage make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason) {
+OutMessage make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason,
+                     ByteView token) {
   Bytes bytes;
-  Writer control = exit_payload ? start_control(bytes, 3, 24) : start_control(bytes, 4, 3);
+  Writer control = exit_payload ? start_traced(bytes, token, {3, 24}, {4, 25})
+                                : start_traced(bytes, token, {4, 3}, {5, 13});
   control.raw(from);
   control.raw(to);
+  control.raw(token);
   return finish(std::move(bytes), exit_payload, std::move(reason));
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <variant>
 
+#include "distribution/trace_token.h"
 #include "distribution/wire.h"
 
 namespace ml_worker::distribution {
@@ -21,6 +22,7 @@ namespace ml_worker::distribution {
 struct RegSend {  ///< a message to a registered name
   ByteView from;
   std::string to_name;
+  std::optional<TraceToken> token;
 };
 struct Monitor {
   ByteView from;
@@ -55,6 +57,7 @@ struct SpawnRequest {
   std::int64_t arity = 0;
   bool monitor = false;
   bool link = false;
+  std::optional<TraceToken> token;
 };
 struct Ignored {  ///< known, and nothing to be done about it
   const char* operation;
@@ -107,15 +110,18 @@ struct OutMessage {
 inline constexpr int kSpawnedLinked = 1;
 inline constexpr int kSpawnedMonitored = 2;
 
-OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result);
-OutMessage make_send(ByteView to, TermParts message);
+// `token`: of seq_trace, empty where there is none.
+OutMessage make_spawn_reply(ByteView request_id, ByteView to, int spawned, ByteView result,
+                            ByteView token = {});
+OutMessage make_send(ByteView to, TermParts message, ByteView token = {});
 /// MONITOR_P of a registered name.
 OutMessage make_monitor(ByteView from, std::string_view name, ByteView reference);
 /// DOWN. `exit_payload`: DFLAG_EXIT_PAYLOAD is in force, the reason travels as the payload.
 OutMessage make_monitor_exit(bool exit_payload, ByteView from, ByteView to, ByteView reference,
                              TermParts reason);
 /// EXIT along a link.
-OutMessage make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason);
+OutMessage make_exit(bool exit_payload, ByteView from, ByteView to, TermParts reason,
+                     ByteView token = {});
 OutMessage make_unlink_id_ack(ByteView id, ByteView from, ByteView to);
 
 }  // namespace ml_worker::distribution

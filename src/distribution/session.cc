@@ -131,6 +131,11 @@ ByteView reference_in_tag(ScannedTerm tag) {
   return in.type() == TermType::reference ? in.read_raw() : ByteView{};
 }
 
+/// What a message of `sender` carries; nothing where nothing is traced.
+Bytes next_token(std::optional<TraceToken>& token, ByteView sender) {
+  return token ? token->next(sender) : Bytes{};
+}
+
 /// Names that gen_server:call may monitor: there is no such process, but an answer will come.
 bool is_served_name(const std::string& name) { return name == "rex" || name == "net_kernel"; }
 
@@ -196,10 +201,11 @@ void Session::on(const RegSend& message, const Payload& payload) {
   const ByteView from = in.read_raw();
   const ScannedTerm tag = in.read_term();
   const ScannedTerm request = in.read_term();
+  const Asked asked{from, tag, request, message.token};
   if (message.to_name == "rex") {
-    on_rex_request(from, tag, request, payload);
+    on_rex_request(asked, payload);
   } else {
-    on_net_kernel_request(from, tag, request);
+    on_net_kernel_request(asked);
   }
 }
 
@@ -219,17 +225,20 @@ void Session::on_unreadable_request(const RegSend& message, const Payload& paylo
 }
 
 /// net_adm:ping: `{is_auth, Node}`; whoever got here is.
-void Session::on_net_kernel_request(ByteView from, ScannedTerm tag, ScannedTerm request) {
-  Reader in(request);
+void Session::on_net_kernel_request(const Asked& asked) {
+  Reader in(asked.request);
   if (in.read_tuple() != std::size_t{2} || in.read_atom() != "is_auth") return;
   RemoteReply yes{RemoteReply::Kind::returned, atom_term("yes"), {}};
-  outbox_.send(make_send(from, rex_message(tag.bytes(), std::move(yes))));
+  Bytes token;
+  if (auto traced = asked.token) {
+    token = traced->next(context_.pids.term(context_.pids.allocate()));
+  }
+  outbox_.send(make_send(asked.from, rex_message(asked.tag.bytes(), std::move(yes)), token));
 }
 
 /// `{call, M, F, A, GroupLeader}`, and `block_call` alike.
-void Session::on_rex_request(ByteView from, ScannedTerm tag, ScannedTerm request,
-                             const Payload& payload) {
-  Reader in(request);
+void Session::on_rex_request(const Asked& asked, const Payload& payload) {
+  Reader in(asked.request);
   if (in.read_tuple() != std::size_t{5}) return;
   const auto operation = in.read_atom();
   if (operation != "call" && operation != "block_call") return;
@@ -238,9 +247,10 @@ void Session::on_rex_request(ByteView from, ScannedTerm tag, ScannedTerm request
   if (!module || !function) return;
   Call call;
   call.style = Call::Style::rex;
-  call.from = copy(from);
-  call.tag = copy(tag.bytes());
-  call.reference = copy(reference_in_tag(tag));
+  call.from = copy(asked.from);
+  call.tag = copy(asked.tag.bytes());
+  call.reference = copy(reference_in_tag(asked.tag));
+  call.token = asked.token;
   if (full()) {
     return answer(std::move(call), raised(atom("system_limit")));
   }
@@ -304,6 +314,7 @@ void Session::on(const SpawnRequest& message, const Payload& payload) {
   call.style = answered ? Call::Style::erpc : Call::Style::process;
   call.from = copy(message.from);
   if (answered) call.reference = copy(message.request_id);
+  call.token = message.token;
   if (message.monitor) call.watchers.push_back(watcher(message.from, message.request_id));
   if (message.link) call.watchers.push_back(watcher(message.from, {}));
   auto invocation = read_spawn(message, payload);
@@ -313,7 +324,9 @@ void Session::on(const SpawnRequest& message, const Payload& payload) {
   // and a caller that times out earlier could not tell us.
   const int spawned =
       (message.link ? kSpawnedLinked : 0) | (message.monitor ? kSpawnedMonitored : 0);
-  outbox_.send(make_spawn_reply(message.request_id, message.from, spawned, calls_[id].pid));
+  Call& added = calls_[id];
+  outbox_.send(make_spawn_reply(message.request_id, message.from, spawned, added.pid,
+                                next_token(added.token, added.pid)));
   if (!invocation) return finish(id, unreadable(payload));
   start(id, std::move(*invocation), payload);
 }
@@ -516,8 +529,9 @@ RemoteReply Session::checked(RemoteReply reply, std::size_t tag_bytes) const {
 void Session::answer(Call call, RemoteReply reply) {
   switch (call.style) {
     case Call::Style::rex:
-      if (!aborted_) outbox_.send(make_send(call.from, rex_message(call.tag, std::move(reply))));
-      return;
+      if (aborted_) return;
+      return outbox_.send(make_send(call.from, rex_message(call.tag, std::move(reply)),
+                                    next_token(call.token, call.pid)));
     case Call::Style::erpc:
       return notify(
           call, call.tag.empty() ? exit_reason(reply) : erpc_reason(call.tag, std::move(reply)));
@@ -526,22 +540,28 @@ void Session::answer(Call call, RemoteReply reply) {
   }
 }
 
-void Session::notify(const Call& call, const TermParts& reason) {
+/// REQUIRES: the call was one of this session's. Its token is for the peer that it came from.
+void Session::notify(const Call& call, const TermParts& reason) const {
+  auto token = call.token;
   for (const Watcher& each : call.watchers) {
-    if (const auto session = each.session.lock()) session->tell(call.pid, each, reason);
+    const auto session = each.session.lock();
+    if (!session) continue;
+    const bool traced = session.get() == this && each.reference.empty();
+    session->tell(call.pid, each, reason, traced ? next_token(token, call.pid) : Bytes{});
   }
 }
 
 /// A watcher of this session's peer hears of the end of a call, whosever it was. A long reason that
 /// has no room on this connection becomes one that says so: a call has many watchers, and what one
 /// peer ends it with must not cost another its connection.
-void Session::tell(ByteView ended, const Watcher& watcher, const TermParts& reason) {
+void Session::tell(ByteView ended, const Watcher& watcher, const TermParts& reason,
+                   ByteView token) {
   if (aborted_) return;
   TermParts told = has_room_for(reason)
                        ? reason
                        : exit_reason(raised(errors::overloaded(std::chrono::seconds(1)).reason));
   if (watcher.reference.empty()) {
-    send_exit(ended, watcher.pid, std::move(told));
+    send_exit(ended, watcher.pid, std::move(told), token);
   } else {
     send_down(ended, watcher.pid, watcher.reference, std::move(told));
   }
@@ -557,9 +577,9 @@ void Session::send_down(ByteView from, ByteView to, ByteView reference, TermPart
   outbox_.send(make_monitor_exit(payload, from, to, reference, std::move(reason)));
 }
 
-void Session::send_exit(ByteView from, ByteView to, TermParts reason) {
+void Session::send_exit(ByteView from, ByteView to, TermParts reason, ByteView token) {
   const bool payload = (peer_.flags & flags::kExitPayload) != 0;
-  outbox_.send(make_exit(payload, from, to, std::move(reason)));
+  outbox_.send(make_exit(payload, from, to, std::move(reason), token));
 }
 
 }  // namespace ml_worker::distribution

@@ -87,8 +87,9 @@ class Session : public std::enable_shared_from_this<Session> {
     Style style = Style::process;
     Bytes pid;
     Bytes from;
-    Bytes reference;  ///< DEMONITOR_P names it; empty: none
-    Bytes tag;        ///< echoed in the answer: erpc's ResRef, gen_call's Tag
+    Bytes reference;                  ///< DEMONITOR_P names it; empty: none
+    Bytes tag;                        ///< echoed in the answer: erpc's ResRef, gen_call's Tag
+    std::optional<TraceToken> token;  ///< of its caller
     std::vector<Watcher> watchers;
     CancelCall cancel;
   };
@@ -105,6 +106,14 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string module;
     std::string function;
     terms::ScannedTerm arguments;
+  };
+
+  /// A gen_server:call of a name that we serve.
+  struct Asked {
+    ByteView from;
+    terms::ScannedTerm tag;
+    terms::ScannedTerm request;
+    std::optional<TraceToken> token;
   };
 
   /// The term behind the control term, without version byte and perhaps not all of it.
@@ -128,9 +137,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void on(const Unknown& message, const Payload& payload);
 
   void on_unreadable_request(const RegSend& message, const Payload& payload);
-  void on_net_kernel_request(ByteView from, terms::ScannedTerm tag, terms::ScannedTerm request);
-  void on_rex_request(ByteView from, terms::ScannedTerm tag, terms::ScannedTerm request,
-                      const Payload& payload);
+  void on_net_kernel_request(const Asked& asked);
+  void on_rex_request(const Asked& asked, const Payload& payload);
 
   bool full() const { return context_.owners.size() >= context_.max_calls; }
   CallId add(Call call);
@@ -155,11 +163,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void end(CallId id, const TermParts& reason);
   RemoteReply checked(RemoteReply reply, std::size_t tag_bytes) const;
   void answer(Call call, RemoteReply reply);
-  static void notify(const Call& call, const TermParts& reason);
-  void tell(ByteView ended, const Watcher& watcher, const TermParts& reason);
+  void notify(const Call& call, const TermParts& reason) const;
+  void tell(ByteView ended, const Watcher& watcher, const TermParts& reason, ByteView token);
   bool has_room_for(const TermParts& reason) const;
   void send_down(ByteView from, ByteView to, ByteView reference, TermParts reason);
-  void send_exit(ByteView from, ByteView to, TermParts reason);
+  void send_exit(ByteView from, ByteView to, TermParts reason, ByteView token = {});
 
   RemoteReply unreadable(const Payload& payload) const;
   std::optional<Invocation> read_spawn(const SpawnRequest& message, const Payload& payload) const;

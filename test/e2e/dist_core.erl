@@ -394,22 +394,50 @@ group_leaders(Node) ->
     true = exit(Pid, kill),
     {'DOWN', Monitor, process, Pid, killed} = next().
 
-%% With a token each message has another operation: the answers are the same.
+%% With a token each message has another operation: the answers are the same, and have its successor,
+%% with which the caller goes on; a DOWN has none.
 seq_trace_tokens(Node) ->
     process_flag(trap_exit, true),
-    _ = seq_trace:set_token(label, 17),
-    _ = seq_trace:set_token(send, true),
-    pong = net_adm:ping(Node),
+    traced(Node, fun() -> pong = net_adm:ping(Node) end),
+    traced(Node, fun() -> #{api := 1} = rpc:block_call(Node, ml_worker, info, []) end),
+    traced(Node, fun() -> spawn(Node, ml_worker, info, []) end),
+    traced(Node, fun() ->
+        Request = spawn_request(Node, ml_worker, info, [], []),
+        {spawn_reply, Request, ok, _} = next()
+    end),
+    traced(Node, fun() ->
+        Pid = spawn_link(Node, ml_worker, info, []),
+        {'EXIT', Pid, normal} = next()
+    end),
+    set_token(),
     #{api := 1} = rpc:call(Node, ml_worker, info, []),
-    #{api := 1} = rpc:block_call(Node, ml_worker, info, []),
+    set_token(),
     #{api := 1} = erpc:call(Node, ml_worker, info, []),
-    Live = spawn_link(Node, ml_worker, encode, long_work()),
+    set_token(),
+    {Live, Monitor} = spawn_monitor(Node, ml_worker, encode, long_work()),
+    true = link(Live),
     Live ! a_message,
     {no_such_name, Node} ! a_message,
     true = exit(Live, reason),
-    {'EXIT', Live, reason} = next(),
+    [{'EXIT', Live, reason}, {'DOWN', Monitor, process, Live, reason}] = lists:sort([next(), next()]),
     _ = seq_trace:set_token([]),
     pong = net_adm:ping(Node).
+
+set_token() ->
+    _ = seq_trace:set_token([]),
+    _ = seq_trace:set_token(label, 17),
+    _ = seq_trace:set_token(send, true),
+    ok.
+
+%% The token came back from the node, later than it went.
+traced(Node, Ask) ->
+    set_token(),
+    {_, _, Before, _, _} = seq_trace:get_token(),
+    _ = Ask(),
+    {1, 17, Serial, From, Previous} = seq_trace:get_token(),
+    true = Node =:= node(From),
+    true = Before < Previous andalso Previous < Serial,
+    _ = seq_trace:set_token([]).
 
 %% ---- Terms ---------------------------------------------------------------------------------------
 

@@ -323,6 +323,45 @@ TEST_CASE("rex calls, with their errors, and unknown modules") {
   CHECK(f.take() == std::vector<Bytes>{message(tuple({kRequest, badrpc(atom("undef"), stack)}))});
 }
 
+Bytes token(int serial, const Bytes& from, int previous) {
+  return tuple({integer(1), atom("label"), integer(serial), from, integer(previous)});
+}
+
+TEST_CASE("what is asked with a trace token is answered with its successor") {
+  Fixture f;
+  const Bytes theirs = token(5, kCaller, 3);
+  const auto request = [&](const std::string& name, const Bytes& asked) {
+    f.receive(frame_body(tuple({integer(16), kCaller, atom(""), atom(name), theirs}),
+                         tuple({atom("$gen_call"), tuple({kCaller, kRequest}), asked})));
+  };
+  const auto answer = [](const Bytes& ours, const Bytes& value) {
+    return framed(
+        frame_body(tuple({integer(12), atom(""), kCaller, ours}), tuple({kRequest, value})));
+  };
+  request("net_kernel", tuple({atom("is_auth"), atom("t@host")}));
+  CHECK(f.take() == std::vector<Bytes>{answer(token(6, f.our_pid(1), 5), atom("yes"))});
+  request("rex", tuple({atom("block_call"), atom("ml_worker"), atom("echo"), list({}), kCaller}));
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take() == std::vector<Bytes>{answer(token(6, f.our_pid(2), 5), atom("value"))});
+}
+
+TEST_CASE("a spawn with a trace token: its reply and its exit have one, its DOWN has none") {
+  Fixture f;
+  const Bytes mfa = tuple({atom("ml_worker"), atom("echo"), integer(0)});
+  f.receive(frame_body(tuple({integer(30), kRequest, kCaller, kCaller, mfa,
+                              list({atom("monitor"), atom("link")}), token(5, kCaller, 3)}),
+                       list({})));
+  CHECK(f.take() ==
+        std::vector<Bytes>{framed(frame_body(tuple({integer(32), kRequest, kCaller, integer(3),
+                                                    f.our_pid(1), token(6, f.our_pid(1), 5)})))});
+  f.reply(0, RemoteReply::Kind::returned, atom("value"));
+  CHECK(f.take() ==
+        std::vector<Bytes>{
+            down(f.our_pid(1), kRequest, kNormal),
+            framed(frame_body(
+                tuple({integer(25), f.our_pid(1), kCaller, token(7, f.our_pid(1), 6)}), kNormal))});
+}
+
 TEST_CASE("who asks net_kernel or rex and is no process is not answered") {
   Fixture f;
   const Bytes nobody = tuple(
