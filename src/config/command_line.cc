@@ -101,8 +101,10 @@ void add_connection_options(CLI::App& app, Config& config, RawOptions& raw) {
               "net_ticktime; where they have, that and a quarter counts");
   add_seconds(app, "--handshake-timeout", raw.handshake_timeout_seconds,
               "Seconds that a whole handshake may take");
-  add_seconds(app, "--send-timeout", raw.send_timeout_seconds,
-              "Seconds after which a peer that takes no byte of what waits is cut");
+  add_seconds(
+      app, "--send-timeout", raw.send_timeout_seconds,
+      "Seconds after which a peer that takes no byte of what waits is cut; so is one that has "
+      "not taken all of it in that time and a second for each 64 KiB");
   add_limit(app, "--max-connections", config.max_connections, "Most connected peers");
   add_limit(app, "--max-handshakes", config.max_handshakes,
             "Most handshakes under way; one address may have half of them");

@@ -22,7 +22,8 @@ port_of(Node) ->
 %% @doc A TCP connection to a node; what follows takes it, and what connect/2 gives, alike.
 connect(Node) -> connect(Node, #{}).
 
-%% @doc With tls => options of ssl, TLS inside. from: the address that we have; linger as gen_tcp's.
+%% @doc With tls => options of ssl, TLS inside. from: the address that we have; linger as gen_tcp's;
+%% receive_buffer: bytes that wait here unread at most.
 connect(Node, How) ->
     Options = maps:fold(fun tcp_option/3, [binary, {active, false}, {nodelay, true}], How),
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, port_of(Node), Options, ?PATIENCE),
@@ -35,6 +36,7 @@ connect(Node, How) ->
 
 tcp_option(from, Address, Options) -> [{ip, Address} | Options];
 tcp_option(linger, Value, Options) -> [{linger, Value} | Options];
+tcp_option(receive_buffer, Bytes, Options) -> [{recbuf, Bytes}, {buffer, Bytes} | Options];
 tcp_option(tls, _, Options) -> Options.
 
 send(Socket, Data) when is_port(Socket) -> gen_tcp:send(Socket, Data);
