@@ -15,7 +15,9 @@ all() ->
         a_large_request_arrives_whole, large_requests_of_many_processes, a_large_reply_is_whole,
         large_replies_of_many_processes, a_caller_killed_while_it_sends, a_reply_holds_up_no_ping,
         a_reply_holds_up_no_call, a_request_holds_up_no_ping, a_request_holds_up_no_call,
-        a_request_holds_up_no_tick, requests_in_turn, over_the_caps, broken_fragments,
+        a_request_holds_up_no_tick, ticks_between_fragments, what_a_large_reply_adds,
+        what_a_large_request_adds, large_messages_and_a_short_ticktime, requests_in_turn, over_the_caps,
+        broken_fragments,
         a_connection_lost_between_fragments
     ].
 
@@ -99,6 +101,124 @@ in_parallel(Count, Fun) ->
 encode(Config, Texts) ->
     #{} = rpc:call(node_of(Config), ml_worker, encode, [Texts, default]).
 
+%% ---- With a real node and a clock ----------------------------------------------------------------
+
+what_a_large_reply_adds(Config) -> what_is_added(Config, reply, recv_oct).
+what_a_large_request_adds(Config) -> what_is_added(Config, request, send_oct).
+
+%% Small round trips on the connection of a real node while 50 MB are on their way: how much of the
+%% large one comes between question and answer, and by how much the answer is later than on an idle
+%% connection. Behind the large one, instead of between its pieces, there would be one in each turn, and
+%% it would be behind 25 MB and half of the time that they take.
+what_is_added(Config, Large, Octets) ->
+    {Peer, PeerNode} = e2e:start_peer(large),
+    true = erpc:call(PeerNode, code, add_patha, [filename:dirname(code:which(?MODULE))]),
+    [begin
+        {Alone, During, Turns} = erpc:call(PeerNode, ?MODULE, measure, [node_of(Config), Kind, Large, Octets]),
+        Added = median([Took || {Took, _} <- During]) - median(Alone),
+        Between = median([Bytes || {_, Bytes} <- During]),
+        ct:log("~s during a ~s: ~b us alone, ~b more while it lasts, behind ~b kB (medians; ~b of them;"
+               " the large one takes ~b ms)", [Kind, Large, median(Alone), Added, Between div 1000, length(During),
+                                               median(Turns) div 1000]),
+        ?assert(length(During) >= 2 * length(Turns)),
+        ?assert(Between < 15 * ?MEGABYTE),
+        ?assert(Added < max(20000, median(Turns) div 10))
+     end || Kind <- [ping, text]],
+    e2e:stop_peer({Peer, PeerNode}).
+
+median(Numbers) -> lists:nth((length(Numbers) + 1) div 2, lists:sort(Numbers)).
+
+%% In the peer: what small round trips take alone, what they take and how many bytes pass meanwhile when
+%% they begin with the large message under way, and what that takes; microseconds.
+measure(Node, Kind, Large, Octets) ->
+    pong = net_adm:ping(Node),
+    #{embeddings := [_]} = rpc:call(Node, ml_worker, encode, [[<<"again">>], default]),
+    Alone = [element(1, timer:tc(fun() -> small(Node, Kind) end)) || _ <- lists:seq(1, 300)],
+    {During, Turns} = lists:unzip([turn(Node, Kind, Large, Octets) || _ <- lists:seq(1, 5)]),
+    {Alone, lists:append(During), Turns}.
+
+turn(Node, Kind, Large, Octets) ->
+    Before = octets(Node, Octets),
+    {Pid, Monitor} = spawn_monitor(fun() -> exit({took, element(1, timer:tc(fun() -> large(Node, Large) end))}) end),
+    UnderWay = fun(Now) -> Now > Before + ?MEGABYTE andalso Now < Before + 49 * ?MEGABYTE end,
+    Times = small_until(Monitor, Node, Kind, Octets, UnderWay, []),
+    receive {'DOWN', Monitor, process, Pid, {took, Took}} -> {Times, Took} end.
+
+small_until(Monitor, Node, Kind, Octets, UnderWay, Times) ->
+    case process_info(self(), message_queue_len) of
+        {_, 0} ->
+            Before = octets(Node, Octets),
+            {Took, _} = timer:tc(fun() -> small(Node, Kind) end),
+            More = [{Took, octets(Node, Octets) - Before} || UnderWay(Before)],
+            small_until(Monitor, Node, Kind, Octets, UnderWay, More ++ Times);
+        _ ->
+            Times
+    end.
+
+%% What has passed on the connection, in one direction.
+octets(Node, Which) ->
+    {Node, Port} = lists:keyfind(Node, 1, erlang:system_info(dist_ctrl)),
+    {ok, [{Which, Count}]} = inet:getstat(Port, [Which]),
+    Count.
+
+small(Node, ping) -> pong = net_adm:ping(Node);
+small(Node, text) -> #{embeddings := [_]} = rpc:call(Node, ml_worker, encode, [[<<"again">>], default]).
+
+%% 50 MB each.
+large(Node, reply) ->
+    #{embeddings := [<<_:384/binary-unit:32>> | _]} =
+        rpc:call(Node, ml_worker, encode, [lists:duplicate(32500, <<"again">>), default, #{format => binary}]);
+large(Node, request) ->
+    {badrpc, {'EXIT', {undef, _}}} =
+        rpc:call(Node, ml_worker, no_such, [[binary:copy(<<N>>, 50000) || N <- lists:seq(1, 1000)]]).
+
+%% A node with a net_ticktime of 4 s, for three of them: 50 MB one way or the other all the time, and
+%% small calls between, each answered; neither side takes the other for dead.
+large_messages_and_a_short_ticktime(Config) ->
+    Node = node_of(Config),
+    {ok, Peer, PeerNode} = peer:start(#{
+        name => e2e:unique(short), host => "127.0.0.1", longnames => true, connection => standard_io,
+        args => ["-setcookie", atom_to_list(erlang:get_cookie()), "-kernel", "net_ticktime", "4",
+                 "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-pa", filename:dirname(code:which(?MODULE))]}),
+    {Large, Small, Longest} = peer:call(Peer, ?MODULE, keep_busy, [Node, 13000], 120000),
+    ct:log("~b large messages, ~b small calls, the longest of which took ~b ms", [Large, Small, Longest div 1000]),
+    ?assert(Large >= 4),
+    ?assert(Small > 20),
+    ?assert(Longest < 4000000),
+    ?assertEqual(nomatch, re:run(e2e:log(proplists:get_value(worker, Config)),
+                                 "peer disconnected.*" ++ atom_to_list(PeerNode))),
+    peer:stop(Peer).
+
+%% In the peer.
+keep_busy(Node, Ms) ->
+    pong = net_adm:ping(Node),
+    true = erlang:monitor_node(Node, true),
+    Self = self(),
+    Until = erlang:monotonic_time(millisecond) + Ms,
+    Large = spawn_link(fun() -> Self ! {self(), large_until(Node, Until, 0)} end),
+    {Small, Longest} = small_until(Node, Until, 0, 0),
+    Sent = receive {Large, Count} -> Count end,
+    receive {nodedown, Node} -> error(connection_lost) after 0 -> {Sent, Small, Longest} end.
+
+large_until(Node, Until, Count) ->
+    case erlang:monotonic_time(millisecond) < Until of
+        true ->
+            _ = [large(Node, Which) || Which <- [request, reply]],
+            large_until(Node, Until, Count + 2);
+        false ->
+            Count
+    end.
+
+small_until(Node, Until, Count, Longest) ->
+    case erlang:monotonic_time(millisecond) < Until of
+        true ->
+            {Took, _} = timer:tc(fun() -> small(Node, text) end),
+            timer:sleep(20),
+            small_until(Node, Until, Count + 1, max(Longest, Took));
+        false ->
+            {Count, Longest}
+    end.
+
 %% ---- By hand -------------------------------------------------------------------------------------
 
 %% The peer reads nothing until the reply has begun, and then asks for a pong: it comes before the
@@ -173,6 +293,13 @@ a_request_holds_up_no_tick(_) ->
     [?assertEqual({ok, <<0:32>>}, gen_tcp:recv(Socket, 4, 20000)) || _ <- [1, 2]],
     gen_tcp:close(Socket),
     ok = e2e:stop(Worker).
+
+%% A peer ticks when it likes, also in the middle of what it sends.
+ticks_between_fragments(Config) ->
+    Socket = connected(node_of(Config)),
+    ok = gen_tcp:send(Socket, lists:join(<<0:32>>, request_in_fragments(7, 5 * ?MEGABYTE))),
+    ?assertMatch({_, error, undef, _}, down(Socket)),
+    gen_tcp:close(Socket).
 
 a_request_holds_up_no_ping(Config) ->
     Socket = connected(node_of(Config)),
