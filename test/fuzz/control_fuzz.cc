@@ -1,7 +1,8 @@
 // Messages of a connected peer, from the control term to the frames of the answer. Input: a byte of
 // which bit 0 says that terms have version bytes, 1 that EXIT_PAYLOAD is not in force, 2 that the
-// first empty binary of a message stands for a large one and 3 that replies are large; then
-// messages of a session, each with a length of 2 bytes.
+// first empty binary of a message stands for a large one, 3 that replies are large, 4 that there
+// are two peers, in turn, and 5 and 6 that of every second message only the beginning is there, for
+// the one reason or the other; then messages of a session, each with a length of 2 bytes.
 #include <algorithm>
 #include <array>
 #include <deque>
@@ -26,7 +27,13 @@ struct Ways {
   bool large_binaries;
   bool large_replies;
   bool two_peers;
+  Message::Missing missing;
 };
+
+Message::Missing missing_of(unsigned ways) {
+  if ((ways & 32U) != 0) return Message::Missing::too_large;
+  return (ways & 64U) != 0 ? Message::Missing::no_room : Message::Missing::nothing;
+}
 
 Bytes binary_of(std::size_t size) {
   Bytes out;
@@ -143,9 +150,12 @@ void run(ByteView input, const Ways& ways) {
     const ByteView body = input.subspan(2, length);
     input = input.subspan(2 + length);
     Bytes bytes = ways.large_binaries ? enlarged(body) : Bytes{body.begin(), body.end()};
-    const std::size_t size = bytes.size();
-    Message message{std::move(bytes), 0, ways.versioned, size, Message::Missing::nothing};
-    Session& session = *sessions[ways.two_peers ? turn++ % 2 : 0];
+    const auto missing = turn % 2 == 0 ? ways.missing : Message::Missing::nothing;
+    const std::size_t unseen = missing == Message::Missing::nothing ? 0 : kLargeBytes;
+    const std::size_t sent = bytes.size() + unseen;
+    Message message{std::move(bytes), 0, ways.versioned, sent, missing};
+    Session& session = *sessions[ways.two_peers ? turn % 2 : 0];
+    ++turn;
     if (session.on_message(std::move(message)) == Session::Verdict::close) break;
     for (; !posted.empty(); posted.pop_front()) posted.front()();
     require(context.owners.size() <= 8, "the table of calls is bounded");
@@ -166,7 +176,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   ByteView input = ml_worker::fuzz::view(data, size);
   const unsigned ways = ml_worker::fuzz::Dice(input).roll();
-  run(input,
-      {(ways & 1U) != 0, (ways & 2U) == 0, (ways & 4U) != 0, (ways & 8U) != 0, (ways & 16U) != 0});
+  run(input, {(ways & 1U) != 0, (ways & 2U) == 0, (ways & 4U) != 0, (ways & 8U) != 0,
+              (ways & 16U) != 0, missing_of(ways)});
   return 0;
 }

@@ -130,8 +130,9 @@ def record_frames(stream):
         if len(frame) < 2000:
             seed("control_fuzz", f"message{number}", frame[:1] + counted(frame[1:]))
             seed("terms_fuzz", f"control{number}", (b"" if frame[0] else b"\x83") + frame[1:])
-    seed("control_fuzz", "all", b"\0" + b"".join(counted(frame[1:]) for frame in whole
-                                                 if frame[0] == 0 and len(frame) < 300))
+    messages = b"".join(counted(frame[1:]) for frame in whole if frame[0] == 0 and len(frame) < 300)
+    for name, ways in {"all": 0, "all_too_large": 32, "all_no_room": 64}.items():
+        seed("control_fuzz", name, bytes([ways]) + messages)
     return whole
 
 
