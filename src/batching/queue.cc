@@ -104,10 +104,6 @@ Selection Queue::next_batch(std::size_t lane, std::size_t idle_lanes) {
   const Entries bulk = look(Priority::bulk, lane, selection);
   window.insert(window.end(), bulk.begin(), bulk.end());
   choose(window, idle_lanes, selection);
-  count(selection.batch, false);
-  count(selection.cancelled, false);
-  count(selection.late, false);
-  count(selection.served, false);
   return selection;
 }
 
@@ -118,6 +114,7 @@ void Queue::sweep(Selection& selection) {
     const std::size_t looked_at = std::min(kSwept, left);
     Unwanted unwanted;
     auto items = lines_.at(swept).sweep(looked_at, std::ref(unwanted));
+    count(items, false);
     const bool all = items.size() == looked_at;
     unwanted.move_to(selection, std::move(items));
     if (!all) return;
@@ -136,7 +133,9 @@ Queue::Entries Queue::look(Priority priority, std::size_t lane, Selection& selec
   Unwanted unwanted;
   const auto gone = std::stable_partition(
       seen.begin(), seen.end(), [&](const auto* entry) { return !unwanted(entry->item); });
-  unwanted.move_to(selection, waiting.remove({gone, seen.end()}));
+  auto items = waiting.remove({gone, seen.end()});
+  count(items, false);
+  unwanted.move_to(selection, std::move(items));
   seen.erase(gone, seen.end());
   return seen;
 }
@@ -153,6 +152,7 @@ void Queue::choose(const Entries& window, std::size_t idle_lanes, Selection& sel
   if (chosen.empty()) return;
   const Priority priority = chosen.front()->item.priority;
   selection.batch = line(priority).take(chosen);
+  count(selection.batch, false);
   const bool bulk_waits =
       priority == Priority::interactive && texts_.at(index_of(Priority::bulk)) > 0;
   interactive_tokens_ = bulk_waits ? interactive_tokens_ + tokens_of(selection.batch) : 0;

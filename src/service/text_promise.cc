@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "ml_worker/log.h"
+
 namespace ml_worker {
 
 TextPromise::TextPromise(InFlight& in_flight, std::shared_ptr<InFlight::Computation> computation,
@@ -13,7 +15,9 @@ TextPromise::TextPromise(InFlight& in_flight, std::shared_ptr<InFlight::Computat
       measured_(std::move(measured)) {}
 
 TextPromise::~TextPromise() {
-  if (!kept_) withdraw(errors::model_failed(model_->description().name, "dropped"));
+  if (kept_) return;
+  log::contained("a dropped text could not be withdrawn",
+                 [this] { withdraw(errors::model_failed(model_->description().name, "dropped")); });
 }
 
 void TextPromise::keep(const Result<std::span<const float>>& raw, const ForwardTimes& times) {
