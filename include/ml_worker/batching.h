@@ -110,8 +110,13 @@ class Batcher {
   /// In the order of their lengths, if nothing else decides. All or nothing: either every item is
   /// queued, or none (`overloaded` with the time after which there should be room, or `draining`)
   /// and no `done` is called. An empty queue takes any submission: otherwise one that is larger
-  /// than the bound could never succeed. Bulk work may fill three quarters of it.
-  std::optional<Error> submit(std::vector<WorkItem> items);
+  /// than the bound could never succeed. Bulk work may fill three quarters of it. `to_come`: tokens
+  /// that will follow by submit_rest(), for which there must be room too.
+  std::optional<Error> submit(std::vector<WorkItem> items, std::size_t to_come = 0);
+
+  /// More of what submit() has taken the first part of: refused with `draining` only, so that
+  /// nobody is refused half way. Whoever submits bounds it.
+  std::optional<Error> submit_rest(std::vector<WorkItem> items);
 
   /// Runs `task` on the thread of the first lane, before waiting texts: what a health check needs.
   /// `task` is dropped once the batcher has stopped.

@@ -52,14 +52,15 @@ class Batcher::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  std::optional<Error> submit(std::vector<WorkItem> items) {
+  /// `to_come`: none for what is taken beyond the bound.
+  std::optional<Error> submit(std::vector<WorkItem> items, std::optional<std::size_t> to_come) {
     std::stable_sort(items.begin(), items.end(), [](const WorkItem& a, const WorkItem& b) {
       return a.input.ids.size() < b.input.ids.size();
     });
     {
       const std::lock_guard lock(mutex_);
       if (closed_) return errors::draining();
-      const std::size_t excess = queue_.tokens_over_bound(items);
+      const std::size_t excess = to_come ? queue_.tokens_over_bound(items, *to_come) : 0;
       if (excess > 0) return errors::overloaded(time_for(excess));
       queue_.add(std::move(items), Clock::now());
     }
@@ -274,8 +275,11 @@ class Batcher::Impl {
 Batcher::Batcher(BatchingOptions options) : impl_(std::make_unique<Impl>(options)) {}
 Batcher::~Batcher() = default;
 
-std::optional<Error> Batcher::submit(std::vector<WorkItem> items) {
-  return impl_->submit(std::move(items));
+std::optional<Error> Batcher::submit(std::vector<WorkItem> items, std::size_t to_come) {
+  return impl_->submit(std::move(items), to_come);
+}
+std::optional<Error> Batcher::submit_rest(std::vector<WorkItem> items) {
+  return impl_->submit(std::move(items), std::nullopt);
 }
 void Batcher::run_next(std::function<void()> task) { impl_->run_next(std::move(task)); }
 double Batcher::wait_seconds(std::size_t further_tokens) const {

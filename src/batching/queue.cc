@@ -69,12 +69,13 @@ std::size_t tokens_of(const std::vector<WorkItem>& items) {
 Queue::Queue(const BatchingOptions& options)
     : options_(options), for_lane_(std::max<std::size_t>(options.lanes, 1)) {}
 
-std::size_t Queue::tokens_over_bound(const std::vector<WorkItem>& items) const {
+std::size_t Queue::tokens_over_bound(const std::vector<WorkItem>& items,
+                                     std::size_t to_come) const {
   if (texts() == 0 || items.empty()) return 0;
   const std::size_t bound = items.front().priority == Priority::bulk
                                 ? bulk_part(options_.queue_tokens)
                                 : options_.queue_tokens;
-  const std::size_t then = tokens() + tokens_of(items);
+  const std::size_t then = tokens() + tokens_of(items) + to_come;
   return then > bound ? then - bound : 0;
 }
 

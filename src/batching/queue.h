@@ -24,8 +24,9 @@ class Queue {
  public:
   explicit Queue(const BatchingOptions& options);
 
-  /// By how many tokens the queue would be too long with `items`; 0: there is room.
-  std::size_t tokens_over_bound(const std::vector<WorkItem>& items) const;
+  /// By how many tokens the queue would be too long with `items` and `to_come` tokens more; 0:
+  /// there is room.
+  std::size_t tokens_over_bound(const std::vector<WorkItem>& items, std::size_t to_come = 0) const;
   void add(std::vector<WorkItem> items, Clock::time_point now);
 
   /// Something waits that this lane can compute.

@@ -24,7 +24,7 @@ void CallTimes::tokenized(Clock::time_point started) {
 
 void CallTimes::submit() {
   const std::lock_guard lock(mutex_);
-  submitted_ = Clock::now();
+  if (!submitted_) submitted_ = Clock::now();
 }
 
 void CallTimes::computed(const ForwardTimes& text) {
@@ -40,7 +40,7 @@ CallTimings CallTimes::timings() const {
   times.queue = microseconds(begun_ - arrival_);
   if (tokenized_) times.tokenize = microseconds(*tokenized_);
   if (computed_) {
-    times.queue += microseconds(computed_->started - submitted_);
+    times.queue += microseconds(computed_->started - submitted_.value_or(begun_));
     times.compute = microseconds(computed_->finished - computed_->started);
   }
   return times;

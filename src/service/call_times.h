@@ -16,7 +16,7 @@ class CallTimes {
   void begin();
   /// All its texts that had to be, since `started`.
   void tokenized(Clock::time_point started);
-  /// Given to the batcher.
+  /// The first of them are given to the batcher.
   void submit();
   /// A text of it was with the device, whether that failed or not.
   void computed(const ForwardTimes& text);
@@ -30,7 +30,7 @@ class CallTimes {
   const Clock::time_point arrival_;
   mutable std::mutex mutex_;
   Clock::time_point begun_;
-  Clock::time_point submitted_;
+  std::optional<Clock::time_point> submitted_;
   std::optional<Clock::duration> tokenized_;
   std::optional<ForwardTimes> computed_;  ///< first start and last end
 };

@@ -68,7 +68,7 @@ void Execution::operator()(EncodeRequest& request) {
                       options = request.options](const Model& model) mutable {
         auto answer = [](ReplySink& sink, const VectorsReply& reply) { sink.embeddings(reply); };
         std::make_shared<VectorsCall>(core, call, model, options, answer)
-            ->start(std::move(inputs), *ticket);
+            ->start(std::move(inputs), ticket);
       });
 }
 
@@ -84,7 +84,7 @@ void Execution::operator()(PredictRequest& request) {
       sink.prediction(reply, single);
     };
     std::make_shared<VectorsCall>(core, call, model, options, answer)
-        ->start(std::move(inputs), *ticket);
+        ->start(std::move(inputs), ticket);
   });
 }
 
@@ -106,7 +106,7 @@ void Execution::operator()(SimilarityRequest& request) {
                        [&core = core_, call = call_, ticket = ticket_, inputs = std::move(inputs),
                         answer, options = request.options](const Model& model) mutable {
                          std::make_shared<VectorsCall>(core, call, model, options, answer)
-                             ->start(std::move(inputs), *ticket);
+                             ->start(std::move(inputs), ticket);
                        });
 }
 

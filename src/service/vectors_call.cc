@@ -1,17 +1,51 @@
 #include "service/vectors_call.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
 #include "ml_worker/keyed_hash.h"
+#include "service/guarded.h"
 
 namespace ml_worker {
 namespace {
 
 /// A reply of more vectors is written on the lane of large work.
 constexpr std::size_t kSmallReply = 64;
+/// Texts of a part: enough for many batches, whose texts are of equal length.
+constexpr std::size_t kPart = 4096;
+
+/// Of so many more texts, if they are as long as those of `items`.
+std::size_t expected_tokens(const std::vector<WorkItem>& items, std::size_t texts) {
+  std::size_t tokens = 0;
+  for (const WorkItem& item : items) tokens += item.input.ids.size();
+  return tokens * texts / items.size();
+}
 
 }  // namespace
+
+struct VectorsCall::Parts {
+  Parts(std::vector<Input> all, std::vector<Missing> not_cached, std::size_t texts_of_a_part,
+        std::shared_ptr<Admission::Ticket> of_call)
+      : inputs(std::move(all)),
+        missing(std::move(not_cached)),
+        size(texts_of_a_part),
+        ticket(std::move(of_call)) {}
+
+  /// At least one: it may be empty.
+  std::size_t count() const { return std::max<std::size_t>((missing.size() + size - 1) / size, 1); }
+  std::span<Missing> part(std::size_t index) {
+    const std::size_t first = index * size;
+    return std::span(missing).subspan(first, std::min(size, missing.size() - first));
+  }
+
+  const std::vector<Input> inputs;
+  std::vector<Missing> missing;
+  const std::size_t size;
+  const std::shared_ptr<Admission::Ticket> ticket;
+  const Clock::time_point started = Clock::now();
+  std::atomic<std::size_t> untokenized{missing.size()};  ///< texts
+};
 
 VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
                          EncodeOptions options, Answer answer)
@@ -24,13 +58,30 @@ VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr
   call_->times().begin();
 }
 
-void VectorsCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
+void VectorsCall::start(std::vector<Input> inputs, std::shared_ptr<Admission::Ticket> ticket) {
   if (const auto error = prepare(inputs)) return call_->fail(*error);
   std::vector<Missing> missing = look_up(inputs);
-  if (!tokenize(inputs, missing)) return;
-  ticket.tokenized();
-  if (const auto error = first_too_long(missing)) return call_->fail(*error);
-  compute(std::move(missing));
+  const std::size_t size = part_size(missing.size());
+  const auto parts =
+      std::make_shared<Parts>(std::move(inputs), std::move(missing), size, std::move(ticket));
+  missing_ = parts->count();
+  run_part(*parts, 0);
+  for (std::size_t i = 1; i < parts->count(); ++i) {
+    core_.threads.post(CallThreads::Lane::large, [self = shared_from_this(), parts, i] {
+      guarded(*self->call_, [&] { self->run_part(*parts, i); });
+    });
+  }
+}
+
+/// All in one where a text that is too long must refuse the call before any is computed.
+std::size_t VectorsCall::part_size(std::size_t texts) const {
+  return options_.truncate ? kPart : std::max<std::size_t>(texts, 1);
+}
+
+void VectorsCall::run_part(Parts& parts, std::size_t index) {
+  if (failed_ || !tokenize(parts, index)) return;
+  if (const auto error = first_too_long(parts.missing)) return call_->fail(*error);
+  compute(parts, index);
   if (!vector_arrived()) return;
   if (reply_lane() == CallThreads::Lane::small) return finish();
   post_finish();
@@ -71,14 +122,15 @@ std::vector<VectorsCall::Missing> VectorsCall::look_up(const std::vector<Input>&
 }
 
 /// False if the caller has gone meanwhile.
-bool VectorsCall::tokenize(const std::vector<Input>& inputs, std::vector<Missing>& missing) {
-  if (missing.empty()) return true;
-  const Clock::time_point started = Clock::now();
+bool VectorsCall::tokenize(Parts& parts, std::size_t index) {
+  const std::span<Missing> missing = parts.part(index);
   for (Missing& text : missing) {
     if (!call_->open()) return false;
-    text.tokens = ml_worker::tokenize(inputs[text.slot], *model_, shape_.truncation_side);
+    text.tokens = ml_worker::tokenize(parts.inputs[text.slot], *model_, shape_.truncation_side);
   }
-  call_->times().tokenized(started);
+  if ((parts.untokenized -= missing.size()) > 0) return true;
+  parts.ticket->tokenized();
+  if (!parts.missing.empty()) call_->times().tokenized(parts.started);
   return true;
 }
 
@@ -102,13 +154,18 @@ std::optional<Error> VectorsCall::first_too_long(const std::vector<Missing>& mis
   return std::nullopt;
 }
 
-void VectorsCall::compute(std::vector<Missing> missing) {
+/// The queue takes or refuses the call with its first part.
+void VectorsCall::compute(Parts& parts, std::size_t index) {
+  const std::span<Missing> missing = parts.part(index);
   if (missing.empty()) return;
   call_->times().submit();
   missing_ += missing.size();
-  Created created = join(std::move(missing));
+  Created created = join(missing, parts.missing.size());
   if (created.items.empty()) return;
-  const auto refusal = core_.batcher.submit(std::move(created.items));
+  const std::size_t later = parts.missing.size() - missing.size();
+  const std::size_t to_come = expected_tokens(created.items, later);
+  const auto refusal = index == 0 ? core_.batcher.submit(std::move(created.items), to_come)
+                                  : core_.batcher.submit_rest(std::move(created.items));
   if (!refusal) return;
   // Told last: a call that comes after this one's answer finds nothing of it.
   const bool failed_before = failed_.exchange(true);
@@ -116,9 +173,9 @@ void VectorsCall::compute(std::vector<Missing> missing) {
   if (!failed_before) post_failure(*refusal);
 }
 
-VectorsCall::Created VectorsCall::join(std::vector<Missing> missing) {
+VectorsCall::Created VectorsCall::join(std::span<Missing> missing, std::size_t crowd) {
   Created created;
-  const InFlight::Place place{options_.priority, missing.size()};
+  const InFlight::Place place{options_.priority, crowd};
   for (Missing& text : missing) {
     auto joined = core_.in_flight.join(std::move(text.key), place, {shared_from_this(), text.slot});
     if (joined.found) {

@@ -92,7 +92,7 @@ client(Worker, Known, Until, Counts) ->
     end.
 
 kinds() ->
-    [one, one, one, some, lists, json, bulk, cancelled, late, given_up, numbers, tokens, similar,
+    [one, one, one, some, lists, json, bulk, large, cancelled, late, given_up, numbers, tokens, similar,
      refused, too_large, load_and_unload, garbage, new_node].
 
 act(one, Worker, Known) -> compare(Worker, Known, 1, #{format => binary});
@@ -100,6 +100,18 @@ act(some, Worker, Known) -> compare(Worker, Known, 1 + rand:uniform(31), #{forma
 act(lists, Worker, Known) -> compare(Worker, Known, 8, #{format => list, timings => true});
 act(json, Worker, Known) -> compare(Worker, Known, 8, #{format => json, usage => true, fingerprint => true});
 act(bulk, Worker, Known) -> compare(Worker, Known, 300, #{format => base64, priority => bulk});
+%% More texts than are tokenized at once: one in ten, for it fills much of the queue.
+act(large, Worker, _) ->
+    case rand:uniform(10) of
+        1 ->
+            Texts = [integer_to_binary(rand:uniform(1000000)) || _ <- lists:seq(1, 5000)],
+            case ask(Worker, encode, [Texts, default, #{format => binary, priority => bulk}]) of
+                #{embeddings := Vectors} -> ?assertEqual(5000, length(Vectors));
+                overloaded -> ok
+            end;
+        _ ->
+            ok
+    end;
 act(cancelled, Worker, _) ->
     Request = erpc:send_request(e2e:node_of(Worker), ml_worker, encode, [fresh(50), default]),
     _ = erpc:wait_response(Request, rand:uniform(5)),

@@ -320,6 +320,28 @@ TEST_CASE("an empty queue takes even an item that is larger than its bound") {
   CHECK_FALSE(f.outcomes.wait_for(2)[1].error);
 }
 
+TEST_CASE("what follows a submission needs room with it, and is taken then") {
+  Fixture f({.batch_tokens = 100, .queue_tokens = 10});
+  f.hold_device();
+  REQUIRE_FALSE(f.submit(f.item(1, "word")));
+  const auto submit = [&f](int number, std::size_t to_come) {
+    std::vector<WorkItem> items;
+    items.push_back(f.item(number, "word"));
+    return f.batcher.submit(std::move(items), to_come);
+  };
+  CHECK(submit(2, 5)->kind == ErrorKind::overloaded);
+  CHECK_FALSE(submit(2, 4));
+  REQUIRE_FALSE(f.submit(f.item(3, "a b")));
+  CHECK(f.batcher.full());
+  std::vector<WorkItem> rest;
+  rest.push_back(f.item(4, "a b"));
+  CHECK_FALSE(f.batcher.submit_rest(std::move(rest)));
+  f.encoder->open();
+  f.batcher.drain();
+  CHECK(f.outcomes.count() == 5);
+  CHECK(f.batcher.submit_rest({}) == errors::draining());
+}
+
 TEST_CASE("cancelled and late texts cost no forward pass") {
   Fixture f;
   f.hold_device();

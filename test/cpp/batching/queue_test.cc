@@ -65,6 +65,8 @@ TEST_CASE("the bound: bulk fills three quarters, interactive the rest, an empty 
   CHECK(queue.tokens_over_bound(f.some(6, Priority::bulk)) == 10);
   CHECK(queue.tokens_over_bound(f.some(30)) == 0);
   CHECK(queue.tokens_over_bound(f.some(33)) == 30);
+  CHECK(queue.tokens_over_bound(f.some(20), 100) == 0);
+  CHECK(queue.tokens_over_bound(f.some(20), 110) == 10);
   CHECK_FALSE(queue.full());
   f.add(queue, 30);
   CHECK(queue.full());

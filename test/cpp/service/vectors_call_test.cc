@@ -14,6 +14,59 @@ EncodeOptions untruncated() {
   return options;
 }
 
+/// Waits at a text "stop" until it may go on.
+class StoppingTokenizer : public FakeTokenizer {
+ public:
+  Tokens encode(std::string_view text, std::size_t max_tokens, TruncationSide side) const override {
+    if (text == "stop") {
+      std::unique_lock lock(mutex_);
+      stopped_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return open_; });
+    }
+    return FakeTokenizer::encode(text, max_tokens, side);
+  }
+  void wait_until_stopped() const {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stopped_; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::condition_variable changed_;
+  mutable bool stopped_ = false;
+  bool open_ = false;
+};
+
+struct StoppingEncoder : FakeEncoder {
+  const Tokenizer& tokenizer() const override { return stopping; }
+  StoppingTokenizer stopping;
+};
+
+/// A model whose tokenizer can be stopped.
+struct StoppingFixture : ServiceFixture {
+  explicit StoppingFixture(ServiceOptions options = {}) : ServiceFixture(std::move(options)) {
+    encoder = stopping;
+  }
+  // A test that fails while the tokenizer is stopped must end.
+  ~StoppingFixture() { go_on(); }
+  void go_on() { stopping->stopping.open(); }
+
+  std::shared_ptr<StoppingEncoder> stopping = std::make_shared<StoppingEncoder>();
+};
+
+/// Two parts and a bit; "stop" stands in the last one.
+Texts many_and_stop() {
+  Texts texts = numbered("t", 10000);
+  texts.push_back("stop");
+  return texts;
+}
+
 std::string words(int count) {
   std::string text;
   for (int i = 0; i < count; ++i) text += "w" + std::to_string(i) + " ";
@@ -214,6 +267,92 @@ TEST_CASE("who is refused takes nobody with it whose text it asked for in a hurr
   CHECK(slow.wait().vectors);
   CHECK(quick.wait().vectors);
   CHECK(f.encoder->computed_texts == 34);
+}
+
+TEST_CASE("the device computes the first parts of a large call while the rest is tokenized") {
+  StoppingFixture f;
+  const Texts many = many_and_stop();
+  const Pending call = f.start(many);
+  f.wait_until([&] { return f.encoder->computed_texts == 8192; });
+  CHECK(call.sink->answers() == 0);
+  f.go_on();
+  const Answer answer = call.wait();
+  REQUIRE(answer.vectors);
+  REQUIRE(answer.vectors->vectors.size() == many.size());
+  for (const std::size_t i : {0U, 4095U, 4096U, 8192U, 10000U}) {
+    check_close(answer.vector(i), expected_vector(*f.encoder, many[i], true, 8));
+  }
+  CHECK(f.encoder->computed_texts == many.size());
+}
+
+TEST_CASE("a large call that is cancelled is neither tokenized nor computed further") {
+  StoppingFixture f;
+  const Pending holder = f.hold_device();
+  Texts many = numbered("t", 10000);
+  many[4096] = "stop";
+  const Pending gone = f.start(many);
+  f.stopping->stopping.wait_until_stopped();
+  gone.handle->cancel();
+  f.go_on();
+  f.encoder->open();
+  holder.wait();
+  f.service().drain();
+  CHECK(f.encoder->computed_texts == 1);
+  CHECK(gone.sink->answers() == 0);
+  CHECK(number(at(f.queue(), "cancelled")) == 4096);
+}
+
+TEST_CASE("a text that fails a large call ends the rest of it") {
+  StoppingFixture f;
+  f.encoder->fail_on("t0");
+  const Pending call = f.start(many_and_stop());
+  CHECK(call.wait().error == errors::model_failed("all-MiniLM-L6-v2", "bad token"));
+  f.go_on();
+  f.service().drain();
+  CHECK(f.encoder->computed_texts < 8192);
+}
+
+TEST_CASE("a large call is refused with its first part, before any of it is computed") {
+  ServiceFixture f(with_queue(20000));
+  const Pending holder = f.hold_device();
+  const Pending queued = f.start({"a"});
+  f.wait_until_queued(1);
+  // 12,288 tokens in the first part, 30,000 in all.
+  const Answer refused = f.encode(numbered("t", 10000));
+  REQUIRE(refused.error);
+  CHECK(refused.error->kind == ErrorKind::overloaded);
+  f.encoder->open();
+  CHECK(queued.wait().vectors);
+  CHECK(f.encoder->computed_texts == 2);
+}
+
+TEST_CASE("what follows the first part of a large call is taken, whoever came meanwhile") {
+  StoppingFixture f(with_queue(35000));
+  const Pending holder = f.hold_device();
+  const Pending queued = f.start({"a"});
+  f.wait_until_queued(1);
+  const Pending large = f.start(many_and_stop());
+  f.wait_until_queued(8193);
+  const Pending other = f.start(numbered("o", 3000));
+  f.wait_until_queued(11193);
+  f.go_on();
+  f.wait_until_queued(13002);
+  f.encoder->open();
+  CHECK(large.wait().vectors);
+  CHECK(other.wait().vectors);
+}
+
+TEST_CASE("a large call that is longer than the queue's bound is computed when nothing waits") {
+  ServiceFixture f(with_queue(100));
+  CHECK(f.encode(numbered("t", 10000)).vectors);
+}
+
+TEST_CASE("truncate=false refuses a large call before any of it is computed") {
+  ServiceFixture f;
+  Texts many = numbered("t", 10000);
+  many.push_back(words(15));
+  CHECK(f.encode(many, untruncated()).error == errors::too_long(10001, 17, false, 16));
+  CHECK(f.encoder->computed_texts == 0);
 }
 
 TEST_CASE("an entry that came after the call is used and not counted") {
