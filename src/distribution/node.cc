@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -90,9 +91,9 @@ class Node::Impl {
 
   NodeOptions options_;
   LocalNode local_;
-  std::unique_ptr<TransportFactory> transports_;
   // Shared with the closures that bring replies back, which may outlive the node.
   std::shared_ptr<asio::io_context> io_;
+  std::unique_ptr<TransportFactory> transports_;  ///< ends before what its threads use
   NodeContext context_;
   std::shared_ptr<Listener> listener_;
   std::shared_ptr<Registration> registration_;
@@ -110,8 +111,8 @@ class Node::Impl {
 Node::Impl::Impl(NodeOptions options, CallHandler& handler)
     : options_(std::move(options)),
       local_{options_.name, options_.cookie, random_creation()},
-      transports_(options_.tls ? make_tls_transports(*options_.tls) : make_tcp_transports()),
       io_(std::make_shared<asio::io_context>()),
+      transports_(options_.tls ? make_tls_transports(*options_.tls) : make_tcp_transports()),
       context_(make_context(handler)),
       handshake_limiter_(
           {options_.max_handshakes, options_.handshake_rate, options_.handshake_rate_total},
@@ -132,8 +133,11 @@ void Node::Impl::close_all() {
   withdraw();
   for (const auto& [name, connection] : connections_) connection->close("the node ends");
   linger_timer_.cancel();
-  io_->restart();
-  io_->poll();
+  do {
+    io_->restart();
+    io_->poll();
+    std::this_thread::sleep_for(transports_->opening() > 0 ? 1ms : 0ms);
+  } while (transports_->opening() > 0);
 }
 
 NodeContext Node::Impl::make_context(CallHandler& handler) {

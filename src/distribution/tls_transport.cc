@@ -1,6 +1,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include <thread>
 #include <utility>
 
 #include "distribution/tls_context.h"
@@ -53,21 +54,70 @@ bool check_host(bool trusted, ssl::verify_context& context, const std::string& h
   return false;
 }
 
-/// A TLS connection's socket and state. Operations under way share it with the transport.
+/// Computes TLS's handshakes, one after the other, in a thread of its own: a hello of a stranger
+/// may cost ten milliseconds (long keys), and many may come at once.
+class HandshakeThread {
+ public:
+  HandshakeThread() : thread_([this] { run(); }) {}
+  ~HandshakeThread() {
+    io_.stop();
+    thread_.join();
+  }
+  HandshakeThread(const HandshakeThread&) = delete;
+  HandshakeThread& operator=(const HandshakeThread&) = delete;
+
+  asio::io_context::executor_type executor() { return io_.get_executor(); }
+  /// Held by whatever this thread has to do.
+  std::shared_ptr<const bool> counted() const { return counted_; }
+  std::size_t to_do() const { return static_cast<std::size_t>(counted_.use_count()) - 1; }
+
+ private:
+  void run() {
+    while (!io_.stopped()) {
+      log::contained("an event failed", [this] { io_.run(); });
+    }
+  }
+
+  std::shared_ptr<const bool> counted_ = std::make_shared<bool>();
+  asio::io_context io_;
+  asio::executor_work_guard<asio::io_context::executor_type> stays_{io_.get_executor()};
+  std::thread thread_;  // last: it uses all of the above
+};
+
+/// A TLS connection's socket and state. Operations under way share it with the transport. While it
+/// is being opened only the handshakes' thread touches it, before and after only the node's.
 struct TlsStream {
   TlsStream(asio::ip::tcp::socket socket, std::shared_ptr<ssl::context> made_with)
       : context(std::move(made_with)), stream(std::move(socket), *context) {}
 
   std::shared_ptr<ssl::context> context;  ///< a reload must not take it away
   ssl::stream<asio::ip::tcp::socket> stream;
+  bool opening = false;  ///< of the node's thread
+};
+
+/// What the handshakes' thread has of a transport. What is declared first is given back last.
+struct Opening {
+  Opening(const HandshakeThread& thread, std::shared_ptr<TlsStream> of, Transport::Opened then)
+      : counted(thread.counted()),
+        tls(std::move(of)),
+        opened(std::move(then)),
+        node(asio::make_work_guard(tls->stream.get_executor())) {}
+
+  std::shared_ptr<const bool> counted;
+  std::shared_ptr<TlsStream> tls;
+  Transport::Opened opened;
+  asio::executor_work_guard<asio::any_io_executor> node;
 };
 
 class TlsTransport final : public Transport {
  public:
   using Side = ssl::stream_base::handshake_type;
 
-  TlsTransport(asio::ip::tcp::socket socket, std::shared_ptr<ssl::context> context, Side side)
+  /// `thread` outlives it.
+  TlsTransport(asio::ip::tcp::socket socket, std::shared_ptr<ssl::context> context, Side side,
+               HandshakeThread& thread)
       : side_(side),
+        thread_(thread),
         address_(address_of(socket)),
         tls_(std::make_shared<TlsStream>(std::move(socket), std::move(context))) {
     set_up(tls_->stream.next_layer());
@@ -81,10 +131,17 @@ class TlsTransport final : public Transport {
   SSL* native() { return tls_->stream.native_handle(); }
 
   void async_open(Opened opened) override {
-    tls_->stream.async_handshake(side_,
-                                 [tls = tls_, opened = std::move(opened)](std::error_code error) {
-                                   opened(error ? why_not_open(*tls, error) : "");
-                                 });
+    tls_->opening = true;
+    const auto there = thread_.executor();
+    asio::post(there, [there, side = side_,
+                       opening = Opening(thread_, tls_, std::move(opened))]() mutable {
+      auto& stream = opening.tls->stream;
+      stream.async_handshake(
+          side,
+          asio::bind_executor(there, [opening = std::move(opening)](std::error_code error) mutable {
+            hand_back(std::move(opening), error);
+          }));
+    });
   }
   void async_read_some(asio::mutable_buffer buffer, Handler handler) override {
     tls_->stream.async_read_some(
@@ -103,13 +160,29 @@ class TlsTransport final : public Transport {
     tls_->stream.async_shutdown([tls = tls_](std::error_code) {});
   }
   void close() override {
-    std::error_code ignored;
-    tls_->stream.next_layer().close(ignored);
+    if (!tls_->opening) return close_socket(*tls_);
+    asio::post(thread_.executor(),
+               [opening = Opening(thread_, tls_, {})] { close_socket(*opening.tls); });
   }
   std::size_t handshake_prefix_bytes() const override { return 4; }
   std::string remote_address() const override { return address_; }
 
  private:
+  static void close_socket(TlsStream& tls) {
+    std::error_code ignored;
+    tls.stream.next_layer().close(ignored);
+  }
+
+  /// To the node's thread; on this one nothing is left.
+  static void hand_back(Opening opening, std::error_code error) {
+    std::string failure = error ? why_not_open(*opening.tls, error) : "";
+    const auto node = opening.node.get_executor();
+    asio::post(node, [opening = std::move(opening), failure = std::move(failure)] {
+      opening.tls->opening = false;
+      opening.opened(failure);
+    });
+  }
+
   static std::string why_not_open(TlsStream& tls, std::error_code error) {
     const long verified = SSL_get_verify_result(tls.stream.native_handle());
     if (verified != X509_V_OK)
@@ -121,6 +194,7 @@ class TlsTransport final : public Transport {
   }
 
   Side side_;
+  HandshakeThread& thread_;
   std::string address_;
   std::shared_ptr<TlsStream> tls_;
 };
@@ -132,12 +206,12 @@ class TlsTransports final : public TransportFactory {
 
   std::unique_ptr<Transport> accepted(asio::ip::tcp::socket socket) const override {
     return std::make_unique<TlsTransport>(std::move(socket), contexts_.server,
-                                          ssl::stream_base::server);
+                                          ssl::stream_base::server, thread_);
   }
   std::unique_ptr<Transport> dialled(asio::ip::tcp::socket socket,
                                      const std::string& host) const override {
     auto transport = std::make_unique<TlsTransport>(std::move(socket), contexts_.client,
-                                                    ssl::stream_base::client);
+                                                    ssl::stream_base::client, thread_);
     if (checks_host()) transport->expect_host(host);
     // SNI, for which an address is no name.
     if (!is_address(host)) SSL_set_tlsext_host_name(transport->native(), host.c_str());
@@ -151,6 +225,7 @@ class TlsTransports final : public TransportFactory {
       log::error("TLS files not read again, the old ones stay in use", {{"what", error.what()}});
     }
   }
+  std::size_t opening() const override { return thread_.to_do(); }
 
  private:
   bool checks_host() const {
@@ -160,6 +235,8 @@ class TlsTransports final : public TransportFactory {
 
   TlsOptions options_;
   TlsContexts contexts_;
+  /// Making a transport changes nothing else.
+  mutable HandshakeThread thread_;
 };
 
 }  // namespace

@@ -13,7 +13,8 @@
 namespace ml_worker::distribution {
 
 /// One reader and one writer at a time, all on the node's thread. A handler keeps what its buffers
-/// view alive. After close() pending handlers come with an error.
+/// view alive. After close() pending handlers come with an error. It lives until `opened` was
+/// called.
 class Transport {
  public:
   using Handler = std::function<void(std::error_code, std::size_t)>;
@@ -44,6 +45,9 @@ class TransportFactory {
                                              const std::string& host) const = 0;
   /// Reads its files again, for the connections to come. If that fails all stays as it was.
   virtual void reload() = 0;
+  /// Transports that are being opened, or closed meanwhile. Of the sockets' io_context nothing is
+  /// used any more by another thread once there is none.
+  virtual std::size_t opening() const { return 0; }
 };
 
 std::unique_ptr<TransportFactory> make_tcp_transports();

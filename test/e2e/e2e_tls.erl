@@ -8,6 +8,9 @@
 -define(HOSTS, "IP:127.0.0.1,DNS:127.0.0.1,IP:::1,DNS:::1,IP:127.0.0.2,DNS:127.0.0.2,IP:127.0.0.3,"
         "DNS:127.0.0.3,DNS:localhost").
 
+%% What openssl req takes as a new key.
+-define(KEY, "ec -pkeyopt ec_paramgen_curve:prime256v1").
+
 %% @doc In Folder: ca, other_ca, and certificates node (ours), wrong_host, expired, stranger (of
 %% other_ca), each with NAME.pem and NAME.key.
 make_pki(Folder) ->
@@ -19,20 +22,20 @@ make_pki(Folder) ->
     ok = issue(Folder, expired, ca, #{days => -1}).
 
 authority(Folder, Name) ->
-    openssl(Folder, ["req -x509 -days 2 -subj /CN=", Name, new_key(Name), " -out ", Name, ".pem"]).
+    openssl(Folder, ["req -x509 -days 2 -subj /CN=", Name, new_key(?KEY, Name), " -out ", Name, ".pem"]).
 
 issue(Folder, Name, Authority) -> issue(Folder, Name, Authority, #{}).
 
 issue(Folder, Name, Authority, How) ->
     Extensions = ["subjectAltName=", maps:get(hosts, How, ?HOSTS), $\n],
     ok = file:write_file(filename:join(Folder, lists:concat([Name, ".ext"])), Extensions),
-    openssl(Folder, ["req -subj /CN=", Name, new_key(Name), " -out ", Name, ".csr"]),
+    Key = maps:get(key, How, ?KEY),
+    openssl(Folder, ["req -subj /CN=", Name, new_key(Key, Name), " -out ", Name, ".csr"]),
     openssl(Folder, ["x509 -req -in ", Name, ".csr -CA ", Authority, ".pem -CAkey ", Authority,
                      ".key -CAcreateserial -extfile ", Name, ".ext -out ", Name, ".pem -days ",
                      maps:get(days, How, 2)]).
 
-new_key(Name) ->
-    lists:concat([" -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ", Name, ".key"]).
+new_key(Kind, Name) -> lists:concat([" -newkey ", Kind, " -nodes -keyout ", Name, ".key"]).
 
 openssl(Folder, Words) ->
     Command = lists:concat(["cd '", Folder, "' && openssl ", lists:concat(Words), " && chmod 600 *.key"]),

@@ -34,7 +34,7 @@ epmd_comes_back(_) ->
     Node = e2e:node_of(Worker),
     pong = net_adm:ping(Node),
     true = erlang:monitor_node(Node, true),
-    Caller = spawn_link(fun() -> call_on(Node, 0, 0) end),
+    Caller = start_calls(Node),
     [begin
         ok = e2e:kill_epmd(),
         timer:sleep(Away),
@@ -45,8 +45,7 @@ epmd_comes_back(_) ->
         ct:log("registered ~b ms after epmd was back, which had been away for ~b", [Took, Away]),
         ?assert(Took < 8000)
      end || Away <- [0, 5000]],
-    Caller ! {stop, self()},
-    {Calls, Longest} = receive {Caller, Seen} -> Seen after 20000 -> error(nothing_came) end,
+    {Calls, Longest} = stop_calls(Caller),
     ct:log("~b calls meanwhile, the longest took ~b ms", [Calls, Longest]),
     ?assert(Calls > 20),
     ?assert(Longest < 2000),
@@ -54,7 +53,14 @@ epmd_comes_back(_) ->
     true = erlang:monitor_node(Node, false),
     ok = e2e:stop(Worker).
 
-%% Calls until it is told to stop; then how many, and what the longest one took.
+%% One call after the other until they are stopped: how many, and what the longest one took. Here or in
+%% a peer.
+start_calls(Node) -> spawn(fun() -> call_on(Node, 0, 0) end).
+
+stop_calls(Caller) ->
+    Caller ! {stop, self()},
+    receive {Caller, Seen} -> Seen after 20000 -> error(nothing_came) end.
+
 call_on(Node, Calls, Longest) ->
     receive
         {stop, From} -> From ! {self(), {Calls, Longest}}

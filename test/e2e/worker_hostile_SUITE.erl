@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 5}}].
 
 all() -> [{group, plain}, {group, tls}].
 
-groups() -> [{plain, [], cases()}, {tls, [], cases() ++ [ticktime_of_4_s_under_load]}].
+groups() -> [{plain, [], cases()}, {tls, [], cases() ++ [a_flood_of_hellos, ticktime_of_4_s_under_load]}].
 
 cases() ->
     [
@@ -485,6 +485,40 @@ a_stopped_peer(Config) ->
     _ = os:cmd("kill -KILL " ++ Pid),
     catch e2e:stop_peer(Stopped),
     ok = e2e:stop(Worker).
+
+%% Strangers who ask for TLS, and no more, let a worker with a long key compute for seconds: who is
+%% connected is answered meanwhile as ever.
+a_flood_of_hellos(Config) ->
+    Folder = proplists:get_value(folder, Config),
+    ok = e2e_tls:issue(Folder, long_key, ca, #{key => "rsa:4096"}),
+    Worker = e2e:start_worker(worker, e2e_tls:worker_options(Folder, long_key)),
+    {Peer, _} = Calling = start_witness(Config, calling, []),
+    pong = ask(Calling, Worker, net_adm, ping, []),
+    Hello = client_hello(Config),
+    Strangers = [dist_wire:connect(e2e:node_of(Worker)) || _ <- lists:seq(1, 400)],
+    Calls = peer:call(Peer, life_SUITE, start_calls, [e2e:node_of(Worker)]),
+    Begun = erlang:monotonic_time(millisecond),
+    [ok = gen_tcp:send(Socket, Hello) || Socket <- Strangers],
+    %% A ServerHello, in a record of the handshake.
+    [?assertMatch({ok, <<22, 3>>}, gen_tcp:recv(Socket, 2, ?PATIENCE)) || Socket <- Strangers],
+    Took = erlang:monotonic_time(millisecond) - Begun,
+    {Count, Longest} = peer:call(Peer, life_SUITE, stop_calls, [Calls], ?PATIENCE),
+    ct:log("~b calls while the hellos took ~b ms, the longest ~b ms", [Count, Took, Longest]),
+    ?assert(Longest < Took div 3),
+    [gen_tcp:close(Socket) || Socket <- Strangers],
+    e2e:stop_peer(Calling),
+    ok = e2e:stop(Worker).
+
+%% What ssl says first.
+client_hello(Config) ->
+    {ok, Listener} = gen_tcp:listen(0, [binary, {active, false}, {ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Listener),
+    #{tls := Options} = how(Config),
+    _ = spawn(fun() -> ssl:connect({127, 0, 0, 1}, Port, Options, 1000) end),
+    {ok, Socket} = gen_tcp:accept(Listener, ?PATIENCE),
+    {ok, Hello} = gen_tcp:recv(Socket, 0, ?PATIENCE),
+    [gen_tcp:close(S) || S <- [Socket, Listener]],
+    Hello.
 
 %% life_SUITE has it over TCP.
 ticktime_of_4_s_under_load(Config) ->

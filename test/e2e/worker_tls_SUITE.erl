@@ -227,6 +227,9 @@ minimum_version(Config) ->
     ?assertEqual(nothing, agreed(Config, Worker, "-tls1_1 -cipher DEFAULT@SECLEVEL=0")),
     ?assertMatch(["TLSv1.2", _], agreed(Config, Worker, "-tls1_2")),
     ?assertMatch(["TLSv1.3", _], agreed(Config, Worker, "")),
+    %% Elliptic curves only.
+    [?assertMatch(["TLSv1.3", _], agreed(Config, Worker, "-groups " ++ Group)) || Group <- ["P-384", "X448"]],
+    ?assertEqual(nothing, agreed(Config, Worker, "-groups ffdhe2048")),
     Strict = start(proplists:get_value(folder, Config), node, ["--tls-min-version", "1.3"]),
     ?assertEqual(nothing, agreed(Config, Strict, "-tls1_2")),
     ?assertEqual(pong, ping(Config, Strict, #{versions => ['tlsv1.3']})),

@@ -1,4 +1,4 @@
-// Two transports of ours with a socket between them, in one thread.
+// Two transports of ours with a socket between them.
 #include <catch2/catch.hpp>
 #include <optional>
 
@@ -16,14 +16,26 @@ using Catch::Contains;
 using test::Authority;
 using test::Pki;
 
+/// Outlives all transports: a thread of theirs may be the last to let go of it.
+asio::io_context& io() {
+  static asio::io_context io;
+  return io;
+}
+
+/// Until nothing is under way.
+void run_all() {
+  io().run();
+  io().restart();
+}
+
 struct Sockets {
   tcp::socket dialled;
   tcp::socket accepted;
 };
 
-Sockets connected_sockets(asio::io_context& io) {
-  tcp::acceptor acceptor(io, {asio::ip::make_address("127.0.0.1"), 0});
-  tcp::socket dialled(io);
+Sockets connected_sockets() {
+  tcp::acceptor acceptor(io(), {asio::ip::make_address("127.0.0.1"), 0});
+  tcp::socket dialled(io());
   dialled.connect(acceptor.local_endpoint());
   return {std::move(dialled), acceptor.accept()};
 }
@@ -32,13 +44,12 @@ Sockets connected_sockets(asio::io_context& io) {
 struct Pair {
   Pair(const TransportFactory& dialling, const TransportFactory& accepting,
        const std::string& host = "127.0.0.1") {
-    Sockets sockets = connected_sockets(io);
+    Sockets sockets = connected_sockets();
     client = dialling.dialled(std::move(sockets.dialled), host);
     server = accepting.accepted(std::move(sockets.accepted));
     client->async_open([this](const std::string& failure) { on_open(client_said, failure); });
     server->async_open([this](const std::string& failure) { on_open(server_said, failure); });
-    io.run();
-    io.restart();
+    run_all();
   }
 
   /// What a node does when one end fails: it closes, and the other sees the end.
@@ -49,7 +60,6 @@ struct Pair {
   }
   bool opened() const { return client_said == "" && server_said == ""; }
 
-  asio::io_context io;
   std::unique_ptr<Transport> client;
   std::unique_ptr<Transport> server;
   std::optional<std::string> client_said;
@@ -63,8 +73,7 @@ std::string sent(Pair& pair, const std::string& text) {
   pair.client->async_write_some({asio::buffer(text)}, [](std::error_code, std::size_t) {});
   pair.server->async_read_some(asio::buffer(arrived),
                                [&](std::error_code, std::size_t got) { count = got; });
-  pair.io.run();
-  pair.io.restart();
+  run_all();
   return arrived.substr(0, count);
 }
 
@@ -121,8 +130,7 @@ TEST_CASE("the higher of two minimum versions holds") {
   options.minimum = TlsOptions::Minimum::tls13;
   const auto strict = make_tls_transports(options);
   CHECK(Pair(*strict, *make_tls_transports(pki.options())).opened());
-  asio::io_context io;
-  Sockets sockets = connected_sockets(io);
+  Sockets sockets = connected_sockets();
   asio::ssl::context old(asio::ssl::context::tlsv12_client);
   asio::ssl::stream<tcp::socket> client(std::move(sockets.dialled), old);
   const auto server = strict->accepted(std::move(sockets.accepted));
@@ -134,7 +142,7 @@ TEST_CASE("the higher of two minimum versions holds") {
   std::error_code refused;
   client.async_handshake(asio::ssl::stream_base::client,
                          [&](std::error_code error) { refused = error; });
-  io.run();
+  run_all();
   CHECK(refused);
   CHECK_THAT(said, Contains("TLS: "));
 }
@@ -142,14 +150,13 @@ TEST_CASE("the higher of two minimum versions holds") {
 TEST_CASE("a plain peer is told apart from a broken one") {
   const Pki pki;
   const auto tls = make_tls_transports(pki.options());
-  asio::io_context io;
-  Sockets sockets = connected_sockets(io);
+  Sockets sockets = connected_sockets();
   const auto server = tls->accepted(std::move(sockets.accepted));
   const std::string hello("\0\x15N\0\0\0\5\x07\xc7\x4f\xbc\0\0\0\7\0\6t@host", 23);
   asio::write(sockets.dialled, asio::buffer(hello));
   std::string said;
   server->async_open([&](const std::string& failure) { said = failure; });
-  io.run();
+  run_all();
   CHECK_THAT(said, Contains("the peer does not speak TLS, and we do"));
 }
 
