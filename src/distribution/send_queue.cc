@@ -18,6 +18,8 @@ constexpr std::size_t kSmallTurnBytes = SendQueue::kFragmentBytes;
 /// Small pieces below that share a buffer.
 constexpr std::size_t kSharedBytes = 4096;
 
+std::size_t size_of(const SharedBytes& bytes) { return bytes ? bytes->size() : 0; }
+
 /// Only payloads are cut: a control term stands whole in the first fragment ("Distribution Header
 /// for fragmented messages"), so a message whose control term does not fit there goes whole.
 bool goes_in_fragments(const OutMessage& message) {
@@ -72,31 +74,26 @@ void SendQueue::push(OutMessage message) {
   Bytes bytes =
       with_length(fragments_ ? whole_head(message) : pass_through_head(message), tail.size());
   if (tail.size() >= kSharedBytes) {
-    push_small(std::move(bytes));
-    return push_small_shared(std::move(message.payload->tail));
+    return push_small(std::move(bytes), std::move(message.payload->tail));
   }
   put_bytes(bytes, tail);
-  push_small(std::move(bytes));
+  push_small(std::move(bytes), nullptr);
 }
 
-void SendQueue::push_tick() { push_small(Bytes(kLengthBytes, 0)); }
+void SendQueue::push_tick() { push_small(Bytes(kLengthBytes, 0), nullptr); }
 
-void SendQueue::push_small(Bytes bytes) {
-  if (open_ && bytes.size() < kSharedBytes && open_->size() < kSharedBytes) {
-    bytes_ += bytes.size();
-    small_pushed_ += bytes.size();
-    return put_bytes(*open_, bytes);
+void SendQueue::push_small(Bytes head, SharedBytes tail) {
+  const std::size_t bytes = head.size() + size_of(tail);
+  bytes_ += bytes;
+  small_pushed_ += bytes;
+  if (open_ && head.size() < kSharedBytes && open_->size() < kSharedBytes) {
+    put_bytes(*open_, head);
+    small_.back().tail = std::move(tail);
+  } else {
+    open_ = std::make_shared<Bytes>(std::move(head));
+    small_.push_back({open_, std::move(tail)});
   }
-  const auto opened = std::make_shared<Bytes>(std::move(bytes));
-  push_small_shared(opened);
-  open_ = opened;
-}
-
-void SendQueue::push_small_shared(SharedBytes bytes) {
-  bytes_ += bytes->size();
-  small_pushed_ += bytes->size();
-  small_.push_back(std::move(bytes));
-  open_.reset();
+  if (small_.back().tail) open_.reset();
 }
 
 void SendQueue::push_large(Bytes control, TermParts payload) {
@@ -155,10 +152,11 @@ bool SendQueue::large_is_due() const {
 std::size_t SendQueue::choose_small() {
   std::size_t taken = 0;
   while (!small_.empty() && taken < kSmallTurnBytes) {
-    const SharedBytes owner = std::move(small_.front());
+    const Small small = std::move(small_.front());
     small_.pop_front();
-    taken += owner->size();
-    chosen_.push_back({owner, *owner});
+    choose_part(small.head, 0, size_of(small.head));
+    choose_part(small.tail, 0, size_of(small.tail));
+    taken += size_of(small.head) + size_of(small.tail);
   }
   if (small_.empty()) open_.reset();
   small_chosen_ += taken;
@@ -170,7 +168,7 @@ std::size_t SendQueue::choose_fragment() {
   Large large = std::move(large_.front());
   large_.pop_front();
   const std::size_t head = large.head->size();
-  const std::size_t total = head + (large.tail ? large.tail->size() : 0);
+  const std::size_t total = head + size_of(large.tail);
   const std::size_t begin = large.offset;
   const std::size_t end = std::min(total, begin + kFragmentBytes);
   const auto header = std::make_shared<const Bytes>(

@@ -48,14 +48,18 @@ class SendQueue {
     std::size_t offset;       ///< of what is still to be sent, in head and tail
     std::uint64_t after;      ///< small bytes that were pushed before it
   };
+  /// Messages that go whole, nothing in between: `tail` ends the last of them, or is nothing.
+  struct Small {
+    SharedBytes head;
+    SharedBytes tail;
+  };
   /// Bytes that go as they are: `view` into what the piece keeps alive.
   struct Piece {
     SharedBytes owner;
     ByteView view;
   };
 
-  void push_small(Bytes bytes);
-  void push_small_shared(SharedBytes bytes);
+  void push_small(Bytes head, SharedBytes tail);
   void push_large(Bytes control, TermParts payload);
   void choose();
   std::size_t choose_small();
@@ -64,8 +68,8 @@ class SendQueue {
   bool large_is_due() const;
 
   bool fragments_;
-  std::deque<SharedBytes> small_;
-  std::shared_ptr<Bytes> open_;  ///< the last of small_, if more may go into it
+  std::deque<Small> small_;
+  std::shared_ptr<Bytes> open_;  ///< the last head of small_, if more may go into it
   std::deque<Large> large_;
   std::deque<Piece> chosen_;  ///< goes out in this order, whatever comes
   std::uint64_t small_pushed_ = 0;

@@ -211,6 +211,23 @@ TEST_CASE("a large message never overtakes small ones that were there before it"
   CHECK(sent.back().size() > 70000);
 }
 
+TEST_CASE("a fragment goes between small messages, never into one") {
+  // Wherever in the second one the turn of the small messages ends.
+  for (std::size_t short_of_a_turn = 0; short_of_a_turn < 100; ++short_of_a_turn) {
+    SendQueue queue(true);
+    const OutMessage large = message(test::text("large"), 200000, 'x');
+    const OutMessage first =
+        message(test::text("first"), SendQueue::kFragmentBytes - 20 - short_of_a_turn, 'y');
+    const OutMessage second = message(test::text("second"), 5000, 'z');
+    queue.push(large);
+    queue.push(first);
+    queue.push(second);
+    // In brackets: not shown byte by byte.
+    CHECK((messages(drain(queue)) ==
+           std::vector<Bytes>{content(first), content(second), content(large)}));
+  }
+}
+
 TEST_CASE("many small messages do not stop a large one") {
   SendQueue queue(true);
   queue.push(message(test::text("large"), 200000, 'l'));
