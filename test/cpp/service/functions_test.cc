@@ -1,5 +1,6 @@
 // similarity, embed_tokens, prompts, pairs: what a model can do besides a text's vector.
 #include <cmath>
+#include <map>
 
 #include "service/service_fixture.h"
 #include "support/vectors.h"
@@ -23,14 +24,27 @@ std::string what_of(const Answer& answer) {
          std::get<std::string>(reason.elements.at(2).storage());
 }
 
-/// A model of scores for texts and pairs.
-std::shared_ptr<FakeEncoder> make_classifier(ServiceFixture& f, std::size_t labels) {
-  auto& description = f.second->change_description();
-  description.task = ModelTask::classification;
-  description.dimensions = labels;
-  description.token_dimensions = 0;
-  return f.second;
-}
+/// Whose second model gives scores to texts and pairs. So before the service starts: its threads
+/// read what a model says of itself.
+struct ClassifierFixture : ServiceFixture {
+  explicit ClassifierFixture(std::size_t labels) {
+    auto& description = second->change_description();
+    description.task = ModelTask::classification;
+    description.dimensions = labels;
+    description.token_dimensions = 0;
+  }
+};
+
+using Prompts = std::map<std::string, std::string>;
+
+/// The same of the first model's prompts.
+struct PromptFixture : ServiceFixture {
+  explicit PromptFixture(Prompts prompts, std::string by_default = "") {
+    auto& description = encoder->change_description();
+    description.prompts = std::move(prompts);
+    description.default_prompt = std::move(by_default);
+  }
+};
 
 }  // namespace
 
@@ -65,11 +79,10 @@ TEST_CASE("similarity: a number for two texts, a list for a text and a list, row
 }
 
 TEST_CASE("similarity is bounded and for embedding models only") {
-  ServiceFixture f;
+  ClassifierFixture f(2);
   const TextOrTexts many{Texts(3000, "a"), false};
   CHECK(f.ask(SimilarityRequest{many, many, "default", {}}).error ==
         errors::too_large("similarities", 9000000, 4000000));
-  make_classifier(f, 2);
   CHECK(f.ask(SimilarityRequest{{{"a"}, true}, {{"b"}, true}, "large", {}}).error->kind ==
         ErrorKind::bad_argument);
   CHECK(f.ask(EmbedTokensRequest{{"a"}, "large", {}}).error->kind == ErrorKind::bad_argument);
@@ -123,33 +136,29 @@ TEST_CASE("embed_tokens fails as encode does") {
 }
 
 TEST_CASE("a prompt stands before each text; the default one where none is named") {
-  ServiceFixture f;
-  auto& description = f.encoder->change_description();
-  description.prompts = {{"query", "find: "}, {"none_at_all", ""}};
-  const auto vector = [&](const std::string& text, const EncodeOptions& options) {
+  const auto vector = [](PromptFixture& f, const std::string& text, const EncodeOptions& options) {
     return f.encode({text}, options).vector(0);
   };
-  CHECK(vector("a", with_prompt("query")) == vector("find: a", {}));
-  CHECK(vector("a", with_prompt("none_at_all")) == vector("a", {}));
-  description.default_prompt = "find: ";
-  CHECK(vector("b", {}) == vector("find: b", with_prompt("")));
-  CHECK(vector("b", with_prompt("")) != vector("b", {}));
+  PromptFixture named(Prompts{{"query", "find: "}, {"none_at_all", ""}});
+  CHECK(vector(named, "a", with_prompt("query")) == vector(named, "find: a", {}));
+  CHECK(vector(named, "a", with_prompt("none_at_all")) == vector(named, "a", {}));
+  PromptFixture by_default(Prompts{{"query", "find: "}}, "find: ");
+  CHECK(vector(by_default, "b", {}) == vector(by_default, "find: b", with_prompt("")));
+  CHECK(vector(by_default, "b", with_prompt("")) != vector(by_default, "b", {}));
 }
 
 TEST_CASE("an unknown prompt is named together with those that there are") {
-  ServiceFixture f;
-  CHECK(what_of(f.encode({"a"}, with_prompt("query"))) ==
+  ServiceFixture without;
+  CHECK(what_of(without.encode({"a"}, with_prompt("query"))) ==
         "prompt: expected none (all-MiniLM-L6-v2 has no prompts), got query");
-  f.encoder->change_description().prompts = {{"passage", "p: "}, {"query", "q: "}};
-  CHECK(what_of(f.encode({"a"}, with_prompt("qery"))) ==
+  PromptFixture two(Prompts{{"passage", "p: "}, {"query", "q: "}});
+  CHECK(what_of(two.encode({"a"}, with_prompt("qery"))) ==
         "prompt: expected one of all-MiniLM-L6-v2's prompts passage, query, got qery");
 }
 
 TEST_CASE("a prompt that pooling leaves out makes another vector than its text does") {
-  ServiceFixture f;
-  auto& description = f.encoder->change_description();
-  description.prompts = {{"query", "find this: "}};
-  description.pools_prompt = false;
+  PromptFixture f(Prompts{{"query", "find this: "}});
+  f.encoder->change_description().pools_prompt = false;
   f.encode({"a"}, with_prompt("query"));
   CHECK(f.encoder->last_unpooled == 3);  // the first special token and two words
   const auto computed = f.encoder->computed_texts.load();
@@ -159,8 +168,7 @@ TEST_CASE("a prompt that pooling leaves out makes another vector than its text d
 }
 
 TEST_CASE("scores of texts and pairs: numbers where there is one label, else vectors") {
-  ServiceFixture f;
-  make_classifier(f, 1);
+  ClassifierFixture f(1);
   const auto predict = [&f](std::vector<Input> inputs, bool single) {
     return f.ask(PredictRequest{std::move(inputs), single, "large", {}});
   };
@@ -173,13 +181,12 @@ TEST_CASE("scores of texts and pairs: numbers where there is one label, else vec
   const Answer mixed = predict({{"a", "b"}, {"a b"}, {"b", "a"}}, false);
   CHECK(mixed.vectors->vectors.size() == 3);
   CHECK(mixed.vectors->cached == 1);
-  make_classifier(f, 3);
-  CHECK_FALSE(predict({{"c", "d"}}, false).vectors->scalars);
+  ClassifierFixture three(3);
+  CHECK_FALSE(three.ask(PredictRequest{{{"c", "d"}}, false, "large", {}}).vectors->scalars);
 }
 
 TEST_CASE("scores are neither cut nor normalised, and embedding models take no pairs") {
-  ServiceFixture f;
-  make_classifier(f, 3);
+  ClassifierFixture f(3);
   EncodeOptions options;
   options.dimensions = 2;
   CHECK(what_of(f.ask(PredictRequest{{{"a"}}, true, "large", options})).rfind("dimensions", 0) ==
