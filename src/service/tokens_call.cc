@@ -4,7 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "ml_worker/log.h"
 #include "service/load.h"
 
 namespace ml_worker {
@@ -14,26 +13,6 @@ namespace {
 constexpr std::size_t kMaxFloats = std::size_t{32} << 20;
 
 }  // namespace
-
-TokensCall::TokensCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
-                       EncodeOptions options)
-    : core_(core),
-      call_(std::move(call)),
-      model_(std::move(model)),
-      options_(std::move(options)),
-      deadline_(call_->deadline(options_.timeout)) {
-  call_->times().begin();
-}
-
-TokensCall::~TokensCall() {
-  if (!call_->open() || failed_) return;
-  // What was to answer it is gone, for want of memory.
-  try {
-    fail(errors::model_failed(model_->description().name, "dropped"));
-  } catch (const std::exception& exception) {
-    log::error("a call was dropped", {{"what", exception.what()}, {"trace", call_->trace()}});
-  }
-}
 
 void TokensCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
   if (const auto error = prepare(inputs)) return call_->fail(*error);
@@ -49,6 +28,11 @@ void TokensCall::start(std::vector<Input> inputs, Admission::Ticket& ticket) {
   missing_ += inputs.size();
   compute(std::move(*texts));
   row_arrived();
+  mark_started();
+}
+
+std::shared_ptr<TokensCall> TokensCall::self() {
+  return std::static_pointer_cast<TokensCall>(shared_from_this());
 }
 
 std::optional<Error> TokensCall::prepare(std::vector<Input>& inputs) {
@@ -105,18 +89,10 @@ WorkItem TokensCall::make_item(std::size_t slot, Tokens tokens) {
   item.priority = options_.priority;
   item.deadline = deadline_;
   item.caller = call_->number();
-  item.interest = [self = shared_from_this()] { return self->interest(); };
-  item.done = [self = shared_from_this(), slot](const Result<std::span<const float>>& rows,
-                                                const ForwardTimes& times) {
-    self->keep(slot, rows, times);
-  };
+  item.interest = [self = self()] { return self->interest_at(Clock::now()); };
+  item.done = [self = self(), slot](const Result<std::span<const float>>& rows,
+                                    const ForwardTimes& times) { self->keep(slot, rows, times); };
   return item;
-}
-
-Interest TokensCall::interest() const {
-  if (call_->cancelled()) return Interest::cancelled;
-  if (deadline_ && Clock::now() > *deadline_) return Interest::late;
-  return failed_ || !call_->open() ? Interest::cancelled : Interest::wanted;
 }
 
 void TokensCall::keep(std::size_t slot, const Result<std::span<const float>>& rows,
@@ -130,15 +106,9 @@ void TokensCall::keep(std::size_t slot, const Result<std::span<const float>>& ro
   row_arrived();
 }
 
-void TokensCall::fail(const Error& error) {
-  if (failed_.exchange(true)) return;
-  if (error.kind == ErrorKind::model_failed) core_.self_check.soon();
-  core_.threads.post(CallThreads::Lane::small, [call = call_, error] { call->fail(error); });
-}
-
 void TokensCall::row_arrived() {
   if (--missing_ > 0) return;
-  core_.threads.post(CallThreads::Lane::large, [self = shared_from_this()] { self->finish(); });
+  post_finish(CallThreads::Lane::large);
 }
 
 void TokensCall::finish() {

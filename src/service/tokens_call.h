@@ -3,22 +3,20 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
-#include "service/core.h"
+#include "service/admission.h"
+#include "service/device_call.h"
 #include "service/inputs.h"
 
 namespace ml_worker {
 
-class TokensCall : public std::enable_shared_from_this<TokensCall> {
+class TokensCall : public DeviceCall {
  public:
-  TokensCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
-             EncodeOptions options);
-  /// A call that nobody can answer any more fails.
-  ~TokensCall();
-  TokensCall(const TokensCall&) = delete;
-  TokensCall& operator=(const TokensCall&) = delete;
+  using DeviceCall::DeviceCall;
 
   /// Returns without waiting for the device. `too_large` with `tokens` where the reply would not
   /// be sensible any more; `overloaded` where all pending calls' vectors and messages have no room.
@@ -30,23 +28,16 @@ class TokensCall : public std::enable_shared_from_this<TokensCall> {
   std::size_t bytes_of_rows(const std::vector<Tokens>& texts) const;
   void compute(std::vector<Tokens> texts);
   WorkItem make_item(std::size_t slot, Tokens tokens);
-  Interest interest() const;
   void keep(std::size_t slot, const Result<std::span<const float>>& rows,
             const ForwardTimes& times);
-  void fail(const Error& error);
   void row_arrived();
-  void finish();
+  void finish() override;
+  std::shared_ptr<TokensCall> self();
 
-  Core& core_;
-  const std::shared_ptr<Call> call_;
-  const std::shared_ptr<Encoder> model_;
-  const EncodeOptions options_;
-  const std::optional<Clock::time_point> deadline_;
   TruncationSide side_ = TruncationSide::right;
   std::vector<std::vector<float>> rows_;
   /// Texts that are missing, and one for start() itself: whoever takes the last one finishes.
   std::atomic<std::size_t> missing_{1};
-  std::atomic<bool> failed_{false};
 };
 
 }  // namespace ml_worker

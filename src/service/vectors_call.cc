@@ -49,14 +49,8 @@ struct VectorsCall::Parts {
 
 VectorsCall::VectorsCall(Core& core, std::shared_ptr<Call> call, std::shared_ptr<Encoder> model,
                          EncodeOptions options, Answer answer)
-    : core_(core),
-      call_(std::move(call)),
-      model_(std::move(model)),
-      options_(std::move(options)),
-      answer_(std::move(answer)),
-      deadline_(call_->deadline(options_.timeout)) {
-  call_->times().begin();
-}
+    : DeviceCall(core, std::move(call), std::move(model), std::move(options)),
+      answer_(std::move(answer)) {}
 
 void VectorsCall::start(std::vector<Input> inputs, std::shared_ptr<Admission::Ticket> ticket) {
   if (const auto error = prepare(inputs)) return call_->fail(*error);
@@ -67,10 +61,15 @@ void VectorsCall::start(std::vector<Input> inputs, std::shared_ptr<Admission::Ti
   missing_ = parts->count();
   run_part(*parts, 0);
   for (std::size_t i = 1; i < parts->count(); ++i) {
-    core_.threads.post(CallThreads::Lane::large, [self = shared_from_this(), parts, i] {
+    core_.threads.post(CallThreads::Lane::large, [self = self(), parts, i] {
       guarded(*self->call_, [&] { self->run_part(*parts, i); });
     });
   }
+  mark_started();
+}
+
+std::shared_ptr<VectorsCall> VectorsCall::self() {
+  return std::static_pointer_cast<VectorsCall>(shared_from_this());
 }
 
 /// All in one where a text that is too long must refuse the call before any is computed.
@@ -79,12 +78,12 @@ std::size_t VectorsCall::part_size(std::size_t texts) const {
 }
 
 void VectorsCall::run_part(Parts& parts, std::size_t index) {
-  if (failed_ || !tokenize(parts, index)) return;
+  if (has_failed() || !tokenize(parts, index)) return;
   if (const auto error = first_too_long(parts.missing)) return call_->fail(*error);
   compute(parts, index);
   if (!vector_arrived()) return;
   if (reply_lane() == CallThreads::Lane::small) return finish();
-  post_finish();
+  post_finish(reply_lane());
 }
 
 std::optional<Error> VectorsCall::prepare(std::vector<Input>& inputs) {
@@ -168,16 +167,16 @@ void VectorsCall::compute(Parts& parts, std::size_t index) {
                                   : core_.batcher.submit_rest(std::move(created.items));
   if (!refusal) return;
   // Told last: a call that comes after this one's answer finds nothing of it.
-  const bool failed_before = failed_.exchange(true);
+  const bool is_first = begin_failure();
   for (const auto& promise : created.promises) promise->withdraw(*refusal);
-  if (!failed_before) post_failure(*refusal);
+  if (is_first) post_failure(*refusal);
 }
 
 VectorsCall::Created VectorsCall::join(std::span<Missing> missing, std::size_t crowd) {
   Created created;
   const InFlight::Place place{options_.priority, crowd};
   for (Missing& text : missing) {
-    auto joined = core_.in_flight.join(std::move(text.key), place, {shared_from_this(), text.slot});
+    auto joined = core_.in_flight.join(std::move(text.key), place, {self(), text.slot});
     if (joined.found) {
       vectors_[text.slot] = std::move(joined.found);
       vector_arrived();
@@ -214,39 +213,22 @@ WorkItem VectorsCall::make_item(const std::shared_ptr<TextPromise>& promise, Tok
   return item;
 }
 
-Interest VectorsCall::interest(Clock::time_point now) const {
-  if (call_->cancelled()) return Interest::cancelled;
-  if (deadline_ && now > *deadline_) return Interest::late;
-  return failed_ || !call_->open() ? Interest::cancelled : Interest::wanted;
-}
-
 bool VectorsCall::vector_arrived() { return --missing_ == 0; }
 
 void VectorsCall::text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
                              const ForwardTimes& times) {
   call_->times().computed(times);
   vectors_[slot] = std::move(vector);
-  if (vector_arrived()) post_finish();
+  if (vector_arrived()) post_finish(reply_lane());
 }
 
 CallThreads::Lane VectorsCall::reply_lane() const {
   return vectors_.size() <= kSmallReply ? CallThreads::Lane::small : CallThreads::Lane::large;
 }
 
-void VectorsCall::post_finish() {
-  core_.threads.post(reply_lane(), [self = shared_from_this()] { self->finish(); });
-}
-
 void VectorsCall::text_failed(const Error& error, const ForwardTimes& times) {
-  const bool was_computed = error.kind == ErrorKind::model_failed;
-  if (was_computed) call_->times().computed(times);
-  if (failed_.exchange(true)) return;
-  if (was_computed) core_.self_check.soon();
-  post_failure(error);
-}
-
-void VectorsCall::post_failure(const Error& error) {
-  core_.threads.post(CallThreads::Lane::small, [call = call_, error] { call->fail(error); });
+  if (error.kind == ErrorKind::model_failed) call_->times().computed(times);
+  fail(error);
 }
 
 void VectorsCall::finish() {

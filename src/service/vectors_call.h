@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,8 +19,7 @@
 
 #include "ml_worker/service.h"
 #include "service/admission.h"
-#include "service/call.h"
-#include "service/core.h"
+#include "service/device_call.h"
 #include "service/in_flight.h"
 #include "service/inputs.h"
 #include "service/text_promise.h"
@@ -27,7 +27,7 @@
 
 namespace ml_worker {
 
-class VectorsCall : public TextWaiter, public std::enable_shared_from_this<VectorsCall> {
+class VectorsCall : public DeviceCall, public TextWaiter {
  public:
   /// Makes the answer of the vectors, which stand in the order of the inputs.
   using Answer = std::function<void(ReplySink&, VectorsReply)>;
@@ -38,7 +38,7 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   /// `ticket` is told when the texts are tokenized. Returns without waiting for the device.
   void start(std::vector<Input> inputs, std::shared_ptr<Admission::Ticket> ticket);
 
-  Interest interest(Clock::time_point now) const override;
+  Interest interest(Clock::time_point now) const override { return interest_at(now); }
   void text_ready(std::size_t slot, std::shared_ptr<const CachedVector> vector,
                   const ForwardTimes& times) override;
   void text_failed(const Error& error, const ForwardTimes& times) override;
@@ -74,17 +74,11 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   WorkItem make_item(const std::shared_ptr<TextPromise>& promise, Tokens tokens) const;
   bool vector_arrived();
   CallThreads::Lane reply_lane() const;
-  void post_finish();
-  void post_failure(const Error& error);
-  void finish();
+  void finish() override;
   VectorsReply make_reply();
+  std::shared_ptr<VectorsCall> self();
 
-  Core& core_;
-  const std::shared_ptr<Call> call_;
-  const std::shared_ptr<Encoder> model_;
-  const EncodeOptions options_;
   const Answer answer_;
-  const std::optional<Clock::time_point> deadline_;
   VectorShape shape_;
 
   /// The element with the same text that comes first; vectors stand there until finish().
@@ -94,7 +88,6 @@ class VectorsCall : public TextWaiter, public std::enable_shared_from_this<Vecto
   /// Vectors that are missing, and one for each part that is not submitted: whoever takes the last
   /// one finishes.
   std::atomic<std::size_t> missing_{0};
-  std::atomic<bool> failed_{false};
 };
 
 }  // namespace ml_worker
