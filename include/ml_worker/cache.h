@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "ml_worker/keyed_hash.h"
+
 namespace ml_worker {
 
 /// What the cache keeps of a text: its vector and how many tokens it was made from.
@@ -48,7 +50,7 @@ class VectorCache {
 
  private:
   struct Shard;
-  Shard& shard_of(std::size_t hash) const;
+  Shard& shard_of(const HashedKey& key) const;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::size_t max_bytes_;
 };

@@ -14,4 +14,20 @@ struct KeyedHash {
   std::size_t operator()(std::string_view bytes) const noexcept { return keyed_hash(bytes); }
 };
 
+/// A key that was hashed once, for all tables it is looked up in. Views its text.
+struct HashedKey {
+  std::size_t hash;
+  std::string_view key;
+
+  static HashedKey of(std::string_view key) noexcept { return {keyed_hash(key), key}; }
+  bool operator==(const HashedKey& other) const { return hash == other.hash && key == other.key; }
+
+  /// Which of `count` tables of its own kind; a table itself uses the low bits.
+  std::size_t part(std::size_t count) const { return (hash >> 48U) % count; }
+};
+
+struct StoredHash {
+  std::size_t operator()(const HashedKey& key) const noexcept { return key.hash; }
+};
+
 }  // namespace ml_worker

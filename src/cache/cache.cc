@@ -21,17 +21,6 @@ std::size_t shard_count(std::size_t max_bytes) {
   return std::clamp(max_bytes / kMinShardBytes, std::size_t{1}, kMaxShards);
 }
 
-/// Hashed once: for the choice of the shard and for its table.
-struct HashedKey {
-  std::size_t hash;
-  std::string_view key;
-  bool operator==(const HashedKey& other) const { return hash == other.hash && key == other.key; }
-};
-
-struct StoredHash {
-  std::size_t operator()(const HashedKey& key) const noexcept { return key.hash; }
-};
-
 struct Entry {
   std::string key;
   std::size_t hash;
@@ -125,30 +114,29 @@ VectorCache::VectorCache(std::size_t max_bytes) : max_bytes_(max_bytes) {
 
 VectorCache::~VectorCache() = default;
 
-// The table of a shard uses the low bits.
-VectorCache::Shard& VectorCache::shard_of(std::size_t hash) const {
-  return *shards_[(hash >> 48U) % shards_.size()];
+VectorCache::Shard& VectorCache::shard_of(const HashedKey& key) const {
+  return *shards_[key.part(shards_.size())];
 }
 
 std::shared_ptr<const CachedVector> VectorCache::get(std::string_view key) {
   if (shards_.empty()) return nullptr;
-  const std::size_t hash = keyed_hash(key);
-  return shard_of(hash).get({hash, key});
+  const HashedKey hashed = HashedKey::of(key);
+  return shard_of(hashed).get(hashed);
 }
 
 std::shared_ptr<const CachedVector> VectorCache::peek(std::string_view key) const {
   if (shards_.empty()) return nullptr;
-  const std::size_t hash = keyed_hash(key);
-  return shard_of(hash).peek({hash, key});
+  const HashedKey hashed = HashedKey::of(key);
+  return shard_of(hashed).peek(hashed);
 }
 
 void VectorCache::put(std::string_view key, std::shared_ptr<const CachedVector> vector) {
   if (shards_.empty()) return;
-  const std::size_t hash = keyed_hash(key);
-  Shard& shard = shard_of(hash);
+  const HashedKey hashed = HashedKey::of(key);
+  Shard& shard = shard_of(hashed);
   const std::size_t bytes = bytes_of(key, *vector);
   if (bytes > shard.max_bytes) return;
-  shard.put({std::string(key), hash, std::move(vector), bytes});
+  shard.put({std::string(key), hashed.hash, std::move(vector), bytes});
 }
 
 void VectorCache::clear() {

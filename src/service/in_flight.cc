@@ -31,27 +31,32 @@ bool InFlight::Place::much_better_than(const Place& other) const {
   return crowd < other.crowd / kMuch;
 }
 
-/// All but `key` is guarded by the table's mutex.
+/// What is not const is guarded by the table's mutex.
 class InFlight::Computation {
  public:
-  Computation(std::string text_key, Place of_first, Subscription first)
-      : key(std::move(text_key)), place(of_first) {
+  Computation(Table& in, std::size_t hash, std::string text_key, Place of_first, Subscription first)
+      : table(in), key(std::move(text_key)), hashed{hash, key}, place(of_first) {
     subscriptions.push_back(std::move(first));
   }
+  Table& table;
   const std::string key;
-  Place place;            ///< the best of its items'
-  std::size_t items = 1;  ///< in the queue, or to be submitted
-  bool claimed = false;   ///< an item's turn has come, or nobody waits any more
+  const HashedKey hashed;  ///< views `key`
+  Place place;             ///< the best of its items'
+  std::size_t items = 1;   ///< in the queue, or to be submitted
+  bool claimed = false;    ///< an item's turn has come, or nobody waits any more
   std::vector<Subscription> subscriptions;
 };
 
 InFlight::Joined InFlight::join(std::string key, Place place, Subscription subscription) {
-  const std::lock_guard lock(mutex_);
-  const auto running = table_.find(key);
-  if (running == table_.end()) {
+  const HashedKey hashed = HashedKey::of(key);
+  Table& table = tables_.at(hashed.part(tables_.size()));
+  const std::lock_guard lock(table.mutex);
+  const auto running = table.computations.find(hashed);
+  if (running == table.computations.end()) {
     if (auto found = cache_.peek(key)) return {nullptr, std::move(found)};
-    auto created = std::make_shared<Computation>(std::move(key), place, std::move(subscription));
-    table_.emplace(created->key, created);
+    auto created = std::make_shared<Computation>(table, hashed.hash, std::move(key), place,
+                                                 std::move(subscription));
+    table.computations.emplace(created->hashed, created);
     return {std::move(created), nullptr};
   }
   Computation& computation = *running->second;
@@ -62,9 +67,9 @@ InFlight::Joined InFlight::join(std::string key, Place place, Subscription subsc
   return {running->second, nullptr};
 }
 
-void InFlight::remove(const Computation& computation) {
-  const auto found = table_.find(computation.key);
-  if (found != table_.end() && found->second.get() == &computation) table_.erase(found);
+void InFlight::Table::remove(const Computation& computation) {
+  const auto found = computations.find(computation.hashed);
+  if (found != computations.end() && found->second.get() == &computation) computations.erase(found);
 }
 
 Interest InFlight::interest(Computation& computation) {
@@ -73,7 +78,7 @@ Interest InFlight::interest(Computation& computation) {
   std::vector<Subscription> late;
   bool wanted = false;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(computation.table.mutex);
     if (computation.claimed) return Interest::served;
     std::erase_if(computation.subscriptions, [&](const Subscription& subscription) {
       const Interest interest = subscription.waiter->interest(now);
@@ -84,7 +89,7 @@ Interest InFlight::interest(Computation& computation) {
     wanted = !computation.subscriptions.empty();
     if (!wanted) {
       computation.claimed = true;
-      remove(computation);
+      computation.table.remove(computation);
     }
   }
   for (const Subscription& each : late) tell(each, errors::deadline_exceeded(), {now, now});
@@ -93,13 +98,13 @@ Interest InFlight::interest(Computation& computation) {
 }
 
 bool InFlight::claim(Computation& computation) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(computation.table.mutex);
   return !std::exchange(computation.claimed, true);
 }
 
 void InFlight::give_up(Computation& computation, const Error& error) {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(computation.table.mutex);
     if (--computation.items > 0) {
       // Which places are left is not known: the next who would have a good one submits an item.
       computation.place = {Priority::bulk, SIZE_MAX};
@@ -115,10 +120,10 @@ void InFlight::finish(Computation& computation, Result<std::shared_ptr<const Cac
   if (result) keep(computation, *result);
   std::vector<Subscription> waiting;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(computation.table.mutex);
     computation.claimed = true;
     waiting.swap(computation.subscriptions);
-    remove(computation);
+    computation.table.remove(computation);
   }
   for (const Subscription& each : waiting) tell(each, result, times);
 }

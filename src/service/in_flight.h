@@ -10,10 +10,10 @@
 // computes it.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -82,13 +82,20 @@ class InFlight {
               const ForwardTimes& times);
 
  private:
+  /// A part of all computations, by their keys, which view the computations' own. Threads that
+  /// tokenize, batch and answer thousands of texts at once would wait for one another at a single
+  /// table.
+  struct Table {
+    std::mutex mutex;
+    std::unordered_map<HashedKey, std::shared_ptr<Computation>, StoredHash> computations;
+
+    void remove(const Computation& computation);  // REQUIRES: mutex held
+  };
+
   void keep(const Computation& computation, const std::shared_ptr<const CachedVector>& vector);
-  void remove(const Computation& computation);  // REQUIRES: mutex_ held
 
   VectorCache& cache_;
-  std::mutex mutex_;
-  // Keys view the computations' own.
-  std::unordered_map<std::string_view, std::shared_ptr<Computation>, KeyedHash> table_;
+  std::array<Table, 64> tables_;
 };
 
 }  // namespace ml_worker
