@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <numeric>
 
 namespace ml_worker {
 namespace {
@@ -11,16 +13,18 @@ namespace {
 /// `eps` of torch.nn.functional.normalize.
 constexpr double kSmallestNorm = 1e-12;
 
-bool all_finite(std::span<const float> values) {
-  return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
-}
-
-/// The sum is in double: squares of finite float32 never overflow there.
-void normalize(std::vector<float>& values) {
-  double squares = 0.0;
-  for (const float x : values) squares += double{x} * double{x};
-  const double norm = std::max(std::sqrt(squares), kSmallestNorm);
-  for (float& x : values) x = static_cast<float>(double{x} / norm);
+/// In double: squares of finite float32 never overflow there, so that the sum is finite if all of
+/// them are. In parts that the processor adds side by side.
+double sum_of_squares(std::span<const float> values) {
+  constexpr std::size_t kParts = 8;
+  std::array<double, kParts> parts{};
+  std::size_t i = 0;
+  for (; i + kParts <= values.size(); i += kParts) {
+    for (std::size_t j = 0; j < kParts; ++j)
+      parts[j] += double{values[i + j]} * double{values[i + j]};
+  }
+  for (; i < values.size(); ++i) parts[0] += double{values[i]} * double{values[i]};
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
 }  // namespace
@@ -51,10 +55,14 @@ std::string cache_key_prefix(const ModelDescription& model, const VectorShape& s
 
 std::optional<std::vector<float>> finish_vector(std::span<const float> raw,
                                                 const VectorShape& shape) {
-  if (!all_finite(raw)) return std::nullopt;
   const auto kept = raw.first(std::min(shape.dimensions, raw.size()));
-  std::vector<float> values(kept.begin(), kept.end());
-  if (shape.normalize) normalize(values);
+  const double squares = sum_of_squares(kept);
+  if (!std::isfinite(squares + sum_of_squares(raw.subspan(kept.size())))) return std::nullopt;
+  if (!shape.normalize) return std::vector<float>(kept.begin(), kept.end());
+  const double norm = std::max(std::sqrt(squares), kSmallestNorm);
+  std::vector<float> values(kept.size());
+  std::transform(kept.begin(), kept.end(), values.begin(),
+                 [norm](float x) { return static_cast<float>(double{x} / norm); });
   return values;
 }
 
