@@ -16,16 +16,17 @@
 
 main([Program, File, Model, Dtype, Bulk]) ->
     {ok, Bytes} = file:read_file(atom_to_list(File)),
-    Texts = list_to_tuple(binary:split(Bytes, <<"\n">>, [global, trim_all])),
+    % Not in a caller's closure, which a process gets a copy of.
+    persistent_term:put(?MODULE, list_to_tuple(binary:split(Bytes, <<"\n">>, [global, trim_all]))),
     Worker = started(atom_to_list(Program), atom_to_list(Model), Dtype),
-    _ = warm_up(Worker, Texts),
-    callers(Worker, Texts, 1),
-    callers(Worker, Texts, 64),
-    sizes(Worker, Texts, [256]),
-    bulk(Worker, Texts, list_to_integer(atom_to_list(Bulk))),
-    growth(Worker, Texts),
+    _ = warm_up(Worker),
+    callers(Worker, 1),
+    callers(Worker, 64),
+    sizes(Worker, [256]),
+    bulk(Worker, list_to_integer(atom_to_list(Bulk))),
+    growth(Worker),
     print("load", rss(Worker)),
-    workers(Program, Model, Dtype, Worker, Texts),
+    workers(Program, Model, Dtype, Worker),
     halt().
 
 first([Program, Model, Dtype]) ->
@@ -65,50 +66,50 @@ rss(Worker) ->
     #{memory := #{rss_bytes := Bytes}} = rpc:call(Worker, ml_worker, info, []),
     [{rss, Bytes}].
 
-warm_up(Worker, Texts) -> call(Worker, [element(I, Texts) || I <- lists:seq(1, 64)]).
+warm_up(Worker) -> call(Worker, some(0, 64)).
 
 %% ---- What is measured ---------------------------------------------------------------------------
 
 %% Each caller has one text at a time.
-callers(Worker, Texts, Count) ->
+callers(Worker, Count) ->
     Until = now_us() + ?SECONDS * 1000000,
-    Times = parallel(Count, fun(I) -> one_by_one(Worker, Texts, I * 7919, Until, []) end),
+    Times = parallel(Count, fun(I) -> one_by_one(Worker, I * 7919, Until, []) end),
     report("callers", Count, 1, lists:append(Times), ?SECONDS * 1.0e6).
 
-one_by_one(Worker, Texts, At, Until, Times) ->
+one_by_one(Worker, At, Until, Times) ->
     case now_us() < Until of
         true ->
-            Time = timed(fun() -> call(Worker, [text(Texts, At)]) end),
-            one_by_one(Worker, Texts, At + 1, Until, [Time | Times]);
+            Time = timed(fun() -> call(Worker, [text(At)]) end),
+            one_by_one(Worker, At + 1, Until, [Time | Times]);
         false ->
             Times
     end.
 
 %% One caller, one call of that many texts after the other.
-sizes(Worker, Texts, Sizes) ->
+sizes(Worker, Sizes) ->
     lists:foreach(
         fun(Size) ->
             Times = repeat(
-                fun(I) -> call(Worker, some(Texts, I * Size, Size)) end, ?SECONDS * 500000
+                fun(I) -> call(Worker, some(I * Size, Size)) end, ?SECONDS * 500000
             ),
             report("size", 1, Size, Times, lists:sum(Times))
         end,
         Sizes
     ).
 
-bulk(Worker, Texts, Count) ->
+bulk(Worker, Count) ->
     Time = timed(fun() ->
         #{embeddings := All} = rpc:call(Worker, ml_worker, encode, [
-            some(Texts, 0, Count), default, #{format => binary}
+            some(0, Count), default, #{format => binary}
         ]),
         Count = length(All)
     end),
     report("bulk", 1, Count, [Time], Time).
 
-growth(Worker, Texts) ->
-    sizes(Worker, Texts, [1, 4, 16, 64, 1024, 4096, 16384]),
+growth(Worker) ->
+    sizes(Worker, [1, 4, 16, 64, 1024, 4096, 16384]),
     [lengths(Worker, Words) || Words <- [1, 6, 30, 126, 254]],
-    [callers(Worker, Texts, Count) || Count <- [4, 16, 256, 1024]].
+    [callers(Worker, Count) || Count <- [4, 16, 256, 1024]].
 
 %% 16 texts of Words + 2 tokens each.
 lengths(Worker, Words) ->
@@ -120,7 +121,7 @@ lengths(Worker, Words) ->
     Times = repeat(fun(I) -> call(Worker, [Text(I * 16 + J) || J <- lists:seq(1, 16)]) end, 1000000),
     report("length", Words + 2, 16, Times, lists:sum(Times)).
 
-workers(Program, Model, Dtype, First, Texts) ->
+workers(Program, Model, Dtype, First) ->
     More = [
         element(1, start(atom_to_list(Program), atom_to_list(Model), Dtype, Name))
      || Name <- ["bench2", "bench3", "bench4"]
@@ -130,7 +131,7 @@ workers(Program, Model, Dtype, First, Texts) ->
             Used = list_to_tuple(lists:sublist([First | More], Count)),
             Until = now_us() + ?SECONDS * 1000000,
             Times = parallel(64, fun(I) ->
-                one_by_one(element(1 + I rem Count, Used), Texts, I * 7919, Until, [])
+                one_by_one(element(1 + I rem Count, Used), I * 7919, Until, [])
             end),
             report("workers", Count, 1, lists:append(Times), ?SECONDS * 1.0e6)
         end,
@@ -143,9 +144,11 @@ call(Worker, Texts) ->
     #{embeddings := Vectors} = rpc:call(Worker, ml_worker, encode, [Texts, default, #{format => binary}]),
     Vectors.
 
-text(Texts, I) -> element(1 + I rem tuple_size(Texts), Texts).
+text(I) ->
+    Texts = persistent_term:get(?MODULE),
+    element(1 + I rem tuple_size(Texts), Texts).
 
-some(Texts, From, Count) -> [text(Texts, From + I) || I <- lists:seq(1, Count)].
+some(From, Count) -> [text(From + I) || I <- lists:seq(1, Count)].
 
 now_us() -> erlang:monotonic_time(microsecond).
 
