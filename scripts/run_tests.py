@@ -96,6 +96,7 @@ def suites():
         ("parity", [str(REFERENCE), "test/parity/parity.py", "--texts", "2000"], closing_line),
         ("tokenizers", [str(REFERENCE), "test/parity/tokenizers_parity.py", "--lines", "5000"],
          closing_line),
+        ("cuda-kernels", [str(REFERENCE), "test/cuda/kernels.py"], closing_line),
         (GPU_SUITE, ["scripts/test-cuda"], closing_line),
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("golden", [str(REFERENCE), "test/parity/golden_models.py"], closing_line),

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace ml_worker {
@@ -30,6 +32,24 @@ class DeviceGraph {
   virtual void replay() = 0;
 };
 
+/// What src/cuda/kernels.cu is compiled for.
+struct DeviceProgramShape {
+  int compute_capability = 0;
+  bool bfloat16 = false;  ///< numbers are, else float16
+  std::int64_t head_size = 0;
+  std::int64_t hidden = 0;
+};
+
+/// Our own kernels, compiled, on all devices of the kind.
+class DeviceProgram {
+ public:
+  virtual ~DeviceProgram() = default;
+  /// Queues a kernel on the calling thread's current stream: `blocks` of kThreads threads.
+  /// `arguments` point to the kernel's, in order.
+  static constexpr unsigned kThreads = 128;
+  virtual void run(const std::string& kernel, std::size_t blocks, std::span<void*> arguments) = 0;
+};
+
 /// `index`: from 0, below count(). All may be called from any thread. Throws std::exception.
 class DeviceDriver {
  public:
@@ -47,6 +67,8 @@ class DeviceDriver {
   /// share memory with, which never runs at the same time; null: none.
   virtual std::unique_ptr<DeviceGraph> capture(const std::function<void()>& queue,
                                                DeviceGraph* neighbour) = 0;
+  /// Takes about a second.
+  virtual std::shared_ptr<DeviceProgram> compile(const DeviceProgramShape& shape) = 0;
 };
 
 /// What the shared object exports, under kDeviceDriverSymbol. Throws std::exception where there is

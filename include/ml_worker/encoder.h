@@ -32,7 +32,7 @@ struct ModelOptions {
   /// Of each GPU: bytes, or up to 1 the fraction of its memory; 0: all that is free.
   double device_memory = 0.0;
   /// Forward passes at the same time on each GPU: while one computes, the next is made ready.
-  std::size_t device_replicas = 2;
+  std::size_t device_replicas = 4;
   LoadProgress progress;  ///< may be empty
 };
 

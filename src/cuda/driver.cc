@@ -11,6 +11,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "cuda/program.h"
 #include "ml_worker/device.h"
 
 namespace ml_worker {
@@ -114,6 +115,10 @@ class CudaDriver : public DeviceDriver {
     const auto pool = neighbour == nullptr ? at::cuda::graph_pool_handle()
                                            : dynamic_cast<CudaGraph&>(*neighbour).pool();
     return std::make_unique<CudaGraph>(queue, pool, registering_);
+  }
+
+  std::shared_ptr<DeviceProgram> compile(const DeviceProgramShape& shape) override {
+    return compile_program(shape);
   }
 
  private:

@@ -10,6 +10,7 @@
 #include "model/backend.h"
 #include "model/device_replica.h"
 #include "model/flash_attention.h"
+#include "model/fused_kernels.h"
 #include "model/kernels.h"
 
 namespace ml_worker {
@@ -24,13 +25,44 @@ c10::Device torch_device(std::size_t index) {
   return {c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
-Kernels kernels_for(const TransformerConfig& config, Precision precision, int compute_capability) {
-  Kernels kernels(precision);
-  kernels.only_cpu = false;
-  if (has_flash_attention(config.hidden / config.heads, precision, compute_capability)) {
-    kernels.varlen = flash_attention;
+/// What is chosen for a model on GPUs of a kind, and what names it in `numerics`.
+struct Choice {
+  Kernels kernels;
+  std::string attention;
+};
+
+/// A GPU that ours cannot be compiled for computes with libtorch's.
+bool fuse(const BackendSource& source, int compute_capability, DeviceDriver& driver,
+          Kernels& kernels) {
+  try {
+    use_fused_kernels(
+        driver.compile({compute_capability, source.precision == Precision::bfloat16,
+                        source.config.hidden / source.config.heads, source.config.hidden}),
+        kernels);
+    return true;
+  } catch (const std::exception& error) {
+    log::warning("kernels could not be compiled for the GPU; libtorch's are slower",
+                 {{"what", log::printable(error.what(), 512)}});
+    return false;
   }
-  return kernels;
+}
+
+Choice choose_kernels(const BackendSource& source, int compute_capability, DeviceDriver& driver) {
+  const TransformerConfig& config = source.config;
+  Choice choice{Kernels(source.precision), "sdpa"};
+  choice.kernels.only_cpu = false;
+  // MPNet's bias is no mask that they take.
+  if (!config.architecture->tensors.relative_bias.empty() ||
+      !has_flash_attention(config.hidden / config.heads, source.precision, compute_capability)) {
+    return choice;
+  }
+  choice.kernels.varlen = flash_attention;
+  choice.attention = "flash";
+  if (has_fused_kernels(config, source.precision, compute_capability) &&
+      fuse(source, compute_capability, driver, choice.kernels)) {
+    choice.attention = "fused";
+  }
+  return choice;
 }
 
 /// What is wrong with a GPU is found before anybody calls; kernels are loaded at their first use.
@@ -81,7 +113,7 @@ Known take_gpu(std::size_t index, DeviceDriver& driver, double bound) {
 Backend load_on_gpus(const BackendSource& source, const ModelOptions& options, const Gpus& gpus) {
   DeviceDriver& driver = *gpus.driver;
   const int capability = driver.about(gpus.indices.front()).compute_capability;
-  Kernels kernels = kernels_for(source.config, source.precision, capability);
+  auto [kernels, attention] = choose_kernels(source, capability, driver);
   std::vector<Known> known;
   std::vector<std::shared_ptr<const Transformer>> transformers;
   for (const std::size_t index : gpus.indices) {
@@ -97,8 +129,7 @@ Backend load_on_gpus(const BackendSource& source, const ModelOptions& options, c
   backend.batch_tokens = kBatchTokens;
   backend.weight_bytes = transformers.front()->weight_bytes();
   backend.numerics =
-      fmt::format("{}/{}/cuda-sm{}", name_of(source.precision),
-                  transformers.front()->takes_any_lengths() ? "flash" : "sdpa", capability);
+      fmt::format("{}/{}/cuda-sm{}", name_of(source.precision), attention, capability);
   // GPU by GPU in turns: the first lanes, as many as there are GPUs, have one each.
   for (std::size_t i = 0; i < options.device_replicas * known.size(); ++i) {
     const std::size_t gpu = i % known.size();

@@ -18,6 +18,12 @@ namespace ml_worker {
 using VarlenAttention = std::function<at::Tensor(const at::Tensor& qkv, const at::Tensor& bounds,
                                                  std::int64_t longest, std::int64_t window)>;
 
+struct LayerNorm;
+
+/// LayerNorm of x + y; both [rows, hidden], contiguous, in the type of its weights.
+using NormOfSum =
+    std::function<at::Tensor(const at::Tensor& x, const at::Tensor& y, const LayerNorm& norm)>;
+
 struct Kernels {
   Kernels(Precision of_layers) : precision(of_layers) {}
 
@@ -28,6 +34,8 @@ struct Kernels {
   bool only_cpu = true;
   /// Empty: texts of equal length at once. Takes no masks.
   VarlenAttention varlen;
+  /// Empty: one after the other.
+  NormOfSum norm_of_sum;
 };
 
 /// Of the numbers that pass between layers.

@@ -202,9 +202,16 @@ class Transformer::Impl {
       const at::Tensor widened = widen(layer, layer.output_norm.apply(attended).to(type_));
       return add_to(attended, layer.down, widened);
     }
-    const at::Tensor attended = layer.attention_norm->apply(
-        layer.attention_output.apply_add(attend_layer(index, x, pass, local_mask), x));
-    return layer.output_norm.apply(layer.down.apply_add(widen(layer, attended), attended));
+    const at::Tensor attended = add_and_norm(
+        x, layer.attention_output, attend_layer(index, x, pass, local_mask), *layer.attention_norm);
+    return add_and_norm(attended, layer.down, widen(layer, attended), layer.output_norm);
+  }
+
+  /// The norm of x + y·Wᵀ + b.
+  at::Tensor add_and_norm(const at::Tensor& x, const Linear& linear, const at::Tensor& y,
+                          const LayerNorm& norm) const {
+    if (kernels_.norm_of_sum) return kernels_.norm_of_sum(linear.apply(y), x, norm);
+    return norm.apply(linear.apply_add(y, x));
   }
 
   at::Tensor widen(const Layer& layer, const at::Tensor& x) const {

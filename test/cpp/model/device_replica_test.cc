@@ -57,6 +57,9 @@ class CpuDriver : public DeviceDriver {
     shared += neighbour == nullptr ? 0 : 1;
     return std::make_unique<AgainGraph>(queue);
   }
+  std::shared_ptr<DeviceProgram> compile(const DeviceProgramShape& /*shape*/) override {
+    throw std::logic_error("replicas compile nothing");
+  }
 
   bool fail = false;
   bool holds_on = false;  ///< to unused memory

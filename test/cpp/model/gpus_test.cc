@@ -29,6 +29,9 @@ class FakeDriver : public DeviceDriver {
                                        DeviceGraph* /*neighbour*/) override {
     return nullptr;
   }
+  std::shared_ptr<DeviceProgram> compile(const DeviceProgramShape& /*shape*/) override {
+    return nullptr;
+  }
 
  private:
   std::vector<int> capabilities_;
