@@ -13,7 +13,8 @@ namespace ml_worker::distribution {
 /// A peer drops us when it has read nothing for its net_ticktime, which is not on the wire. An idle
 /// Erlang node sends a tick every quarter of it, so the gaps between ticks in a row tell. One gap
 /// may lie: ticks are read late, and then two at once. So ours go out as often as the shortest of
-/// the last few says, if that is more often than the configured interval. A busy node sends none.
+/// the last few says, if that is more often than the configured interval; and until they have told,
+/// once a second, or a net_ticktime of 4 s would nearly be over by then. A busy node sends none.
 /// One that says something and hears nothing (it casts, it waits for a result) gets a tick every
 /// second.
 ///
@@ -38,7 +39,7 @@ class TickPolicy {
              Clock::time_point now)
       : configured_(configured),
         peer_timeout_(peer_timeout),
-        interval_(configured),
+        interval_(std::min(configured, kUnanswered)),
         last_read_(now) {}
 
   void on_read(Clock::time_point now);

@@ -18,8 +18,23 @@ int periods_to_tick(TickPolicy& policy) {
   return periods;
 }
 
-TEST_CASE("a tick is due when nothing was written for an interval") {
+/// Of a peer that has told by its ticks that it is patient.
+TickPolicy told(std::chrono::milliseconds configured) {
+  TickPolicy policy(configured, 60s, kStart);
+  for (int tick = 1; tick <= 4; ++tick) policy.on_tick(kStart + tick * 60s);
+  return policy;
+}
+
+TEST_CASE("until a peer's ticks have told, it gets one every second") {
   TickPolicy policy(15s, 60s, kStart);
+  for (int second = 0; second < 3; ++second) CHECK(policy.tick_due());
+  policy.on_tick(kStart + 1s);
+  policy.on_tick(kStart + 31s);
+  CHECK(policy.tick_due());
+}
+
+TEST_CASE("a tick is due when nothing was written for an interval") {
+  TickPolicy policy = told(15s);
   CHECK(policy.period() == 1s);
   CHECK(periods_to_tick(policy) == 15);
   CHECK(periods_to_tick(policy) == 15);
@@ -37,7 +52,7 @@ TEST_CASE("an interval of a second or less is a period of its own") {
 }
 
 TEST_CASE("a peer that says something and hears nothing gets a tick after a second") {
-  TickPolicy policy(15s, 60s, kStart);
+  TickPolicy policy = told(15s);
   policy.on_frame();
   CHECK(periods_to_tick(policy) == 1);
   CHECK(periods_to_tick(policy) == 15);
@@ -218,10 +233,9 @@ TEST_CASE("whoever answers a question too early is not asked so early again") {
 }
 
 TEST_CASE("a peer with a shorter net_ticktime is ticked as often as it ticks") {
-  TickPolicy policy(15s, 60s, kStart);
-  policy.on_tick(kStart + 1s);
+  TickPolicy policy = told(15s);
   CHECK(policy.interval() == 15s);
-  policy.on_tick(kStart + 2s);
+  policy.on_tick(kStart + 241s);
   CHECK(policy.interval() == 1s);
 }
 
@@ -234,10 +248,9 @@ TEST_CASE("one tick that came late makes ours no rarer") {
 }
 
 TEST_CASE("a frame between two ticks says nothing about the interval") {
-  TickPolicy policy(15s, 60s, kStart);
-  policy.on_tick(kStart + 1s);
+  TickPolicy policy = told(15s);
   policy.on_frame();
-  policy.on_tick(kStart + 1500ms);
+  policy.on_tick(kStart + 241s);
   CHECK(policy.interval() == 15s);
 }
 
