@@ -19,9 +19,15 @@ SHAPES = ((32, 384), (64, 768), (64, 2048))
 
 
 def nvrtc():
+    """With the library beside it that it opens by its bare name: libtorch, by which the worker opens
+    NVRTC, has a path to that one."""
     import nvidia
-    return ctypes.CDLL(next(str(found) for folder in nvidia.__path__
-                            for found in Path(folder).rglob("libnvrtc.so.*")))
+    path = next(found for folder in nvidia.__path__ for found in Path(folder).rglob("libnvrtc.so.*"))
+    library = ctypes.CDLL(str(path))
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    ctypes.CDLL(str(path.with_name(f"libnvrtc-builtins.so.{major.value}.{minor.value}")))
+    return library
 
 
 def text_of(library, program, size_function, function):
