@@ -6,11 +6,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "answered.h"
 #include "ml_worker/service.h"
 #include "support/fake_encoder.h"
 
@@ -56,17 +56,6 @@ double cache_alone() {
     }
   });
 }
-
-class Answered : public ReplySink {
- public:
-  void embeddings(const VectorsReply& /*reply*/) override {}
-  void prediction(const VectorsReply& /*reply*/, bool /*single*/) override {}
-  void token_embeddings(const TokensReply& /*reply*/) override { std::abort(); }
-  void value(const Value& /*value*/) override { std::abort(); }
-  void failure(const Error& /*error*/) override { std::abort(); }
-  void deliver() override { done.set_value(); }
-  std::promise<void> done;
-};
 
 double through_the_service() {
   Service service({}, {LoadedModel(std::make_shared<test::FakeEncoder>("fake", 384, 64))});

@@ -11,12 +11,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "answered.h"
 #include "ml_worker/service.h"
 #include "support/fake_encoder.h"
 
@@ -44,17 +44,6 @@ class Device : public test::FakeEncoder {
 
  private:
   std::chrono::microseconds delay_;
-};
-
-class Answered : public ReplySink {
- public:
-  void embeddings(const VectorsReply& /*reply*/) override {}
-  void prediction(const VectorsReply& /*reply*/, bool /*single*/) override {}
-  void token_embeddings(const TokensReply& /*reply*/) override { std::abort(); }
-  void value(const Value& /*value*/) override { std::abort(); }
-  void failure(const Error& /*error*/) override { std::abort(); }
-  void deliver() override { done.set_value(); }
-  std::promise<void> done;
 };
 
 std::string text(std::size_t number) {
