@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "model/flash_attention.h"
 #include "model/layers.h"
 
 namespace ml_worker {
@@ -63,12 +64,11 @@ at::Tensor norm_of_sum(DeviceProgram& program, const at::Tensor& x, const at::Te
 
 bool has_fused_kernels(const TransformerConfig& config, Precision precision,
                        int compute_capability) {
-  constexpr int kAmpere = 80;
   constexpr std::int64_t kLongestRow = 2048;
   const std::int64_t head_size = config.hidden / config.heads;
-  return (precision == Precision::float16 || precision == Precision::bfloat16) &&
-         compute_capability >= kAmpere && (head_size == 32 || head_size == 64) &&
-         config.hidden % 8 == 0 && config.hidden <= kLongestRow;
+  return has_flash_attention(head_size, precision, compute_capability) &&
+         (head_size == 32 || head_size == 64) && config.hidden % 8 == 0 &&
+         config.hidden <= kLongestRow;
 }
 
 void use_fused_kernels(std::shared_ptr<DeviceProgram> program, Kernels& kernels) {
