@@ -11,11 +11,18 @@
 
 %% @doc Pieces of bounded size: one huge message would hold up every small call to the same worker.
 -spec whole([text()], limits()) -> [piece(), ...].
-whole(Texts, Limits) ->
-    case bounded(indexed(Texts), Limits) of
-        [] -> [#{indices => [], texts => []}];
-        Pieces -> Pieces
+whole(Texts, #{piece_bytes := Bytes, piece_texts := Count} = Limits) ->
+    case fits(Texts, Bytes, Count) of
+        %% Nearly always: then nothing has to be taken apart.
+        true -> [#{indices => lists:seq(1, length(Texts)), texts => Texts}];
+        false -> bounded(indexed(Texts), Limits)
     end.
+
+fits([], _, _) ->
+    true;
+fits([Text | Rest], Bytes, Count) ->
+    Left = Bytes - text_size(Text),
+    Count > 0 andalso Left >= 0 andalso fits(Rest, Left, Count - 1).
 
 %% @doc One share per node, as even as can be, each in pieces of bounded size.
 -spec even([text()], [node(), ...], limits()) -> [piece()].
@@ -71,10 +78,10 @@ bounded(Items, #{piece_bytes := Bytes, piece_texts := Count} = Limits) ->
     [piece(Piece) | bounded(Rest, Limits)].
 
 %% At least one text is taken, however long it is.
-take([Item | Rest], Bytes, Count, []) ->
-    take(Rest, Bytes - text_size(Item), Count - 1, [Item]);
-take([Item | Rest] = Items, Bytes, Count, Taken) ->
-    Left = Bytes - text_size(Item),
+take([{_, Text} = Item | Rest], Bytes, Count, []) ->
+    take(Rest, Bytes - text_size(Text), Count - 1, [Item]);
+take([{_, Text} = Item | Rest] = Items, Bytes, Count, Taken) ->
+    Left = Bytes - text_size(Text),
     case Count > 0 andalso Left >= 0 of
         true -> take(Rest, Left, Count - 1, [Item | Taken]);
         false -> {lists:reverse(Taken), Items}
@@ -82,9 +89,9 @@ take([Item | Rest] = Items, Bytes, Count, Taken) ->
 take([], _, _, Taken) ->
     {lists:reverse(Taken), []}.
 
-text_size({_, Text}) when is_binary(Text) -> byte_size(Text);
+text_size(Text) when is_binary(Text) -> byte_size(Text);
 %% A charlist, or something that the worker will refuse; either way its size is only a guess.
-text_size({_, Text}) when is_list(Text) ->
+text_size(Text) when is_list(Text) ->
     try
         length(Text)
     catch
