@@ -41,9 +41,12 @@ alone(false, Reply, Node) -> bad_reply(Reply, Node).
 %% Any node may call itself a worker: what it says is looked at before users see it.
 is_answer(#{embeddings := Vectors} = Reply, Count) when length(Vectors) =:= Count ->
     Cached = maps:get(cached, Reply, 0),
-    is_integer(Cached) andalso Cached >= 0 andalso lists:all(fun is_vector/1, Vectors);
+    is_integer(Cached) andalso Cached >= 0 andalso are_vectors(Vectors);
 is_answer(_, _) ->
     false.
+
+are_vectors([Vector | Rest]) -> is_vector(Vector) andalso are_vectors(Rest);
+are_vectors([]) -> true.
 
 %% Text or bytes of one of the formats, or numbers.
 is_vector(Vector) when is_binary(Vector) -> true;

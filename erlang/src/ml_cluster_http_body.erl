@@ -45,10 +45,13 @@ strings(Field, Object) ->
     end.
 
 all_strings(Field, Texts) ->
-    case lists:all(fun is_binary/1, Texts) of
+    case are_strings(Texts) of
         true -> Texts;
         false -> throw({http, {bad_argument, Field, <<"expected a list of strings">>}})
     end.
+
+are_strings([Text | Rest]) -> is_binary(Text) andalso are_strings(Rest);
+are_strings([]) -> true.
 
 %% @doc The model; none and null are the default one.
 -spec model(map()) -> binary().

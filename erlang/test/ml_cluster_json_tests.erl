@@ -2,7 +2,7 @@
 -include_lib("eunit/include/eunit.hrl").
 -include("ml_cluster_proper.hrl").
 -import(proper_unicode, [utf8/0]).
--import(proper_types, [integer/0, float/0, boolean/0, list/1, oneof/1, frequency/1, byte/0]).
+-import(proper_types, [integer/0, float/0, boolean/0, list/1, oneof/1, frequency/1, byte/0, range/2]).
 
 decode(Text) -> ml_cluster_json:decode(iolist_to_binary(Text), 1000000).
 encode(Term) -> iolist_to_binary(ml_cluster_json:encode(Term)).
@@ -109,17 +109,26 @@ prop_garbage() ->
         end
     ).
 
-%% A text is scanned in two ways, by its length and by whether it has escapes; both say the same.
-scans_agree_test_() ->
-    {timeout, 60, ?_assert(proper:quickcheck(prop_scans_agree(), [{numtests, 2000}, quiet]))}.
+%% Wherever it stands, and whatever is before it.
+a_long_number_is_found_test_() ->
+    Text = fun(Before, Digits) -> ["[\"", lists:duplicate(Before, $x), "\",", lists:duplicate(Digits, $9), "]"] end,
+    [
+        ?_assertMatch({{ok, [_, _]}, {error, _}}, {decode(Text(Before, 64)), decode(Text(Before, 65))})
+     || Before <- lists:seq(0, 70)
+    ].
 
-prop_scans_agree() ->
+%% A tame text is not scanned, one of more than 64 KB with so many values is; both ways say the same.
+tame_texts_pass_the_scan_test_() ->
+    {timeout, 60, ?_assert(proper:quickcheck(prop_tame_texts_pass_the_scan(), [{numtests, 2000}, quiet]))}.
+
+prop_tame_texts_pass_the_scan() ->
     Blanks = binary:copy(<<" ">>, 65536),
+    Byte = frequency([{1, byte()}, {3, oneof("{}[]\",:\\0")}]),
     ?FORALL(
-        Bytes,
-        list(frequency([{1, byte()}, {3, oneof("{}[]\",:\\0")}])),
+        Runs,
+        list({Byte, frequency([{9, 1}, {1, range(1, 70)}])}),
         begin
-            Text = list_to_binary(Bytes),
-            ml_cluster_json:decode(Text, 8) =:= ml_cluster_json:decode(<<Blanks/binary, Text/binary>>, 8)
+            Text = iolist_to_binary([binary:copy(<<C>>, Count) || {C, Count} <- Runs]),
+            ml_cluster_json:decode(Text, 40) =:= ml_cluster_json:decode(<<Blanks/binary, Text/binary>>, 40)
         end
     ).
