@@ -5,23 +5,25 @@
 %% deadline for a head as a whole, leaves a line that it can't read unanswered, and takes a length
 %% beside a transfer coding.
 %%
-%% Each connection is a process, which handles small requests itself and others in a process of their
-%% own. Either way the socket is watched meanwhile: a client that hangs up cancels its work.
+%% Each connection is a process, which handles all but large requests itself and those in a process of
+%% their own. Either way the socket is watched meanwhile: a client that hangs up cancels its work.
 -module(ml_cluster_mochiweb).
 -behaviour(ml_cluster_http_adapter).
 
 -export([usable/0, child_spec/2, start_link/1, drain/0, connections/0, connection/2, port/0]).
 -export([more/1, event/2, start/3, write/2, finish/1]).
 
-%% Bytes that one message from the socket brings at most. The driver keeps a buffer of that size for
-%% every connection, idle ones too, so it is large only while a large body comes in.
--define(READ, 4096).
+%% Bytes that one message from the socket brings at most: nearly every request comes in one. More while
+%% a large body comes in.
+-define(READ, 16384).
 -define(READ_LARGE, 65536).
 %% How many reads a socket sends as messages before it waits to be asked again. To ask for each one
 %% costs three system calls; this much a client may send ahead of its answers.
--define(AHEAD, 64).
-%% Room for a small request and its response without a collection. A connection gives it back when it
-%% has been idle for so long.
+-define(AHEAD, 16).
+%% A request with a body of no more bytes is handled in the connection's own process.
+-define(HERE, 32768).
+%% Room for a request and its response without a collection: so many words, and for each byte of the body
+%% one more. A connection gives it back when it has been idle for so long.
 -define(HANDLER_WORDS, 2000).
 -define(IDLE_WORDS, 233).
 -define(TIDY_MS, 1000).
@@ -370,17 +372,17 @@ wire(Limit) -> 2 * Limit + ?CHUNK_LINES.
 
 %% ---- Handling, while the client is watched ----
 
-%% A small request is handled here, with the client's messages in the same mailbox. One that takes
+%% Most requests are handled here, with the client's messages in the same mailbox. One that takes
 %% memory gets a process that gives it back; so does one with so short a time that to be held up, until
 %% a worker that reads nothing is suspected, would be too long.
 handled(Handle, Body, #{answer := Patience} = Bounds, Started, Head, Conn) ->
-    case byte_size(Body) =< ?READ andalso Patience > ?SHORT * ml_cluster_config:get(suspect_after_ms) of
+    case byte_size(Body) =< ?HERE andalso Patience > ?SHORT * ml_cluster_config:get(suspect_after_ms) of
         true -> here(Handle, Body, Started, Head, arm(Conn));
         false -> apart(Handle, Body, Bounds, Started, Head, arm(Conn))
     end.
 
 here(Handle, Body, Started, Head, #conn{socket = Socket} = Conn) ->
-    _ = process_flag(min_heap_size, ?HANDLER_WORDS),
+    _ = process_flag(min_heap_size, ?HANDLER_WORDS + byte_size(Body)),
     Response = Handle(Body, fun(Message) -> is_hang_up(Message, Socket) end),
     receive
         {tcp_closed, Socket} -> close(Conn);

@@ -31,6 +31,7 @@ all() ->
         a_chunked_body_is_read,
         pipelined_requests_are_answered_in_order,
         a_client_that_hangs_up_cancels,
+        idle_connections_take_little,
         a_client_that_sends_ahead_is_read_so_far,
         who_finds_all_connections_taken_waits,
         keys_guard_all_but_health,
@@ -494,9 +495,9 @@ pipelined_requests_are_answered_in_order(Config) ->
 
 a_client_that_hangs_up_cancels(Config) ->
     [{_, Node} = Peer] = cluster(["w1"], [], Config),
-    Request = "POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: 15\r\n\r\n{\"texts\":[\"a\"]}",
     InFlight = fun() -> hd([N || #{node := M, in_flight := N} <- ml_cluster:workers(), M =:= Node]) end,
-    %% However many requests came before on the connection.
+    %% However many requests came before on the connection, and however large they are: to be handled by
+    %% the connection itself, read at once or not, or by a process of their own.
     [
         begin
             behave(Peer, normal),
@@ -514,8 +515,36 @@ a_client_that_hangs_up_cancels(Config) ->
             ok = gen_tcp:close(Socket),
             until(fun() -> InFlight() =:= 0 end)
         end
-     || Before <- [0, 14, 15, 16, 17]
+     || {Before, Blanks} <- [{0, 0}, {14, 0}, {15, 0}, {16, 0}, {17, 0}, {0, 12000}, {2, 12000}, {2, 25000}, {2, 40000}],
+        Request <- [blank_request(Blanks)]
     ].
+
+blank_request(Blanks) ->
+    [
+        "POST /infer HTTP/1.1\r\nhost: x\r\ncontent-length: ", integer_to_list(15 + Blanks), "\r\n\r\n",
+        lists:duplicate(Blanks, $\s), "{\"texts\":[\"a\"]}"
+    ].
+
+%% What a request of a few texts takes is given back soon after it.
+idle_connections_take_little(Config) ->
+    _ = cluster(["w1"], [], Config),
+    Open = fun() ->
+        Socket = connect(),
+        [
+            begin
+                ok = gen_tcp:send(Socket, blank_request(12000)),
+                _ = until_received(Socket, <<>>, <<"\"node\"">>)
+            end
+         || _ <- [1, 2, 3]
+        ],
+        Socket
+    end,
+    Count = 200,
+    ok = gen_tcp:close(Open()),
+    Before = collected(),
+    Sockets = [Open() || _ <- lists:seq(1, Count)],
+    until(fun() -> true = garbage_collect(), erlang:memory(total) - Before < Count * 12000 end),
+    lists:foreach(fun gen_tcp:close/1, Sockets).
 
 %% What it sends on and on before it has its answer fills its own buffers.
 a_client_that_sends_ahead_is_read_so_far(Config) ->
