@@ -16,6 +16,8 @@
 #include <limits>
 #include <optional>
 
+#include "model/short_attention.h"
+
 namespace ml_worker {
 namespace {
 
@@ -43,6 +45,38 @@ at::Tensor dot_products(const at::Tensor& q, const at::Tensor& k, const at::Tens
   return std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, false, added));
 }
 
+/// Without a mask; in float32 whatever the type.
+void attend_short_group(const at::Tensor& qkv, std::int64_t heads, const EqualLengths& group,
+                        const at::Tensor& context) {
+  const auto first = static_cast<std::int64_t>(group.first_token);
+  const auto tokens = static_cast<std::int64_t>(group.texts * group.length);
+  const at::Tensor rows = qkv.narrow(0, first, tokens).to(at::kFloat);
+  const at::Tensor to = context.narrow(0, first, tokens);
+  const at::Tensor result = to.scalar_type() == at::kFloat ? to : at::empty(to.sizes(), at::kFloat);
+  attend_short(rows.const_data_ptr<float>(), group.texts, group.length,
+               static_cast<std::size_t>(heads), static_cast<std::size_t>(to.size(1) / heads),
+               result.mutable_data_ptr<float>());
+  if (!result.is_same(to)) to.copy_(result);
+}
+
+/// Of texts of any length; with a mask where `added` is defined.
+void attend_group(const at::Tensor& qkv, std::int64_t heads, const EqualLengths& group,
+                  const at::Tensor& added, bool only_cpu, const at::Tensor& context) {
+  const auto first = static_cast<std::int64_t>(group.first_token);
+  const auto texts = static_cast<std::int64_t>(group.texts);
+  const auto length = static_cast<std::int64_t>(group.length);
+  const std::int64_t size = context.size(1) / heads;
+  const at::Tensor parts = qkv.narrow(0, first, texts * length)
+                               .view({texts, length, 3, heads, size})
+                               .permute({2, 0, 3, 1, 4});
+  const at::Tensor result =
+      dot_products(parts.select(0, 0), parts.select(0, 1), parts.select(0, 2),
+                   added.defined() ? std::optional<at::Tensor>(added) : std::nullopt, only_cpu);
+  context.narrow(0, first, texts * length)
+      .view({texts, length, heads, size})
+      .copy_(result.transpose(1, 2));
+}
+
 }  // namespace
 
 at::TensorOptions mask_options(const Kernels& kernels) {
@@ -55,21 +89,15 @@ at::Tensor attend(const at::Tensor& qkv, std::int64_t heads, const Packing& pack
   const std::int64_t hidden = qkv.size(1) / 3;
   at::Tensor context = at::empty({qkv.size(0), hidden}, qkv.options());
   const auto tokens = static_cast<std::int64_t>(packing.tokens);
-  context.narrow(0, tokens, qkv.size(0) - tokens).zero_();
+  if (qkv.size(0) > tokens) context.narrow(0, tokens, qkv.size(0) - tokens).zero_();
   for (const EqualLengths& group : packing.groups) {
-    const auto first = static_cast<std::int64_t>(group.first_token);
-    const auto texts = static_cast<std::int64_t>(group.texts);
-    const auto length = static_cast<std::int64_t>(group.length);
-    const at::Tensor parts = qkv.narrow(0, first, texts * length)
-                                 .view({texts, length, 3, heads, hidden / heads})
-                                 .permute({2, 0, 3, 1, 4});
-    const at::Tensor added = mask ? mask(length) : at::Tensor();
-    const at::Tensor result = dot_products(
-        parts.select(0, 0), parts.select(0, 1), parts.select(0, 2),
-        added.defined() ? std::optional<at::Tensor>(added) : std::nullopt, kernels.only_cpu);
-    context.narrow(0, first, texts * length)
-        .view({texts, length, heads, hidden / heads})
-        .copy_(result.transpose(1, 2));
+    const at::Tensor added = mask ? mask(static_cast<std::int64_t>(group.length)) : at::Tensor();
+    if (kernels.only_cpu && !added.defined() &&
+        is_for_short_attention(group.length, hidden / heads)) {
+      attend_short_group(qkv, heads, group, context);
+    } else {
+      attend_group(qkv, heads, group, added, kernels.only_cpu, context);
+    }
   }
   return context;
 }

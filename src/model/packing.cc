@@ -30,7 +30,7 @@ std::size_t next_size(std::size_t size, std::size_t per_octave, std::size_t leas
   return (size + step - 1) / step * step;
 }
 
-std::size_t rows_for(std::size_t tokens) { return next_size(tokens, 16, 8); }
+std::size_t rows_for(std::size_t tokens) { return next_size(tokens, 16, tokens <= 32 ? 2 : 8); }
 
 std::vector<std::int32_t> text_bounds(const Packing& packing) {
   std::vector<std::int32_t> bounds;

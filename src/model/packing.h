@@ -32,8 +32,8 @@ Packing pack(std::span<const std::size_t> lengths);
 std::size_t next_size(std::size_t size, std::size_t per_octave, std::size_t least_step);
 
 /// The rows that `tokens` tokens are computed in: the next of a few sizes, at most a sixteenth more
-/// (up to 128: up to 7 more). oneDNN compiles code for each number of rows and keeps it: of every
-/// number up to a batch's budget, that would be hundreds of MB.
+/// (up to 32: one more; up to 128: up to 7). oneDNN compiles code for each number of rows and keeps
+/// it: of every number up to a batch's budget, that would be hundreds of MB.
 std::size_t rows_for(std::size_t tokens);
 
 /// Where each text begins, as they lie, and the last one ends: texts + 1 numbers.

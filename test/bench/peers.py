@@ -65,7 +65,7 @@ class Peer:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         if name == "ml_worker":
             # As the program itself does.
-            environment["GOMP_SPINCOUNT"] = "4000"
+            environment["GOMP_SPINCOUNT"] = "2000"
         started = time.monotonic()
         self.process = subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
