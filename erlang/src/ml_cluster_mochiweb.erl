@@ -19,7 +19,7 @@
 -define(READ_LARGE, 65536).
 %% How many reads a socket sends as messages before it waits to be asked again. To ask for each one
 %% costs three system calls; this much a client may send ahead of its answers.
--define(AHEAD, 16).
+-define(AHEAD, 64).
 %% A request with a body of no more bytes is handled in the connection's own process.
 -define(HERE, 32768).
 %% Room for a request and its response without a collection: so many words, and for each byte of the body

@@ -515,7 +515,7 @@ a_client_that_hangs_up_cancels(Config) ->
             ok = gen_tcp:close(Socket),
             until(fun() -> InFlight() =:= 0 end)
         end
-     || {Before, Blanks} <- [{0, 0}, {14, 0}, {15, 0}, {16, 0}, {17, 0}, {0, 12000}, {2, 12000}, {2, 25000}, {2, 40000}],
+     || {Before, Blanks} <- [{0, 0}, {62, 0}, {63, 0}, {64, 0}, {65, 0}, {0, 12000}, {2, 12000}, {2, 25000}, {2, 40000}],
         Request <- [blank_request(Blanks)]
     ].
 
