@@ -17,7 +17,7 @@ all() ->
         short_names, drains_on_sigterm, refuses_while_draining,
         loses_no_call_when_it_stops, ends_before_it_is_ready,
         stops_with_stdin, json_log,
-        listen_port_taken
+        listen_port_taken, keeps_large_allocations
     ].
 
 init_per_suite(Config) ->
@@ -287,3 +287,7 @@ start(_Name, First, Arguments, Environment) ->
 texts(Count) ->
     Salt = integer_to_binary(erlang:unique_integer([positive])),
     [<<Salt/binary, " draining text ", (integer_to_binary(N))/binary>> || N <- lists:seq(1, Count)].
+
+%% src/heap.cc: that jemalloc is the heap, and that it has been told.
+keeps_large_allocations(_) ->
+    _ = ends(0, ["--version"], [{"MALLOC_CONF", "stats_print:true"}], ["opt.oversize_threshold: 0"]).
