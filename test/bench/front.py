@@ -77,9 +77,9 @@ def wrk(url, count, seconds, folder):
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
-    p50, mean = (milliseconds(re.search(pattern, done.stdout, re.M))
-                 for pattern in (r"^ +50% +([\d.]+)(us|ms|s)", r"^ +Latency +([\d.]+)(us|ms|s)"))
-    return rate, p50, rate * mean / 1000
+    p50, p99, mean = (milliseconds(re.search(rf"^ +{what} +([\d.]+)(us|ms|s)", done.stdout, re.M))
+                      for what in ("50%", "99%", "Latency"))
+    return rate, p50, p99, rate * mean / 1000
 
 
 def milliseconds(match):
@@ -123,13 +123,15 @@ def main():
     options = parser.parse_args()
     with Front() as front:
         print("| texts | bare, requests/s | front, requests/s | front / bare "
-              "| bare, p50 | front, p50 | bare / front | at the server, bare | front |")
+              "| bare, p50, p99 | front, p50, p99 | bare / front, p50 | at the server, bare | front |")
         print("|---|---|---|---|---|---|---|---|---|")
         for count in TEXTS:
             got = compare(front, count, options.rounds, options.seconds)
-            (bare, bare_p50, bare_held), (ours, ours_p50, held) = got["bare"], got["front"]
+            bare, bare_p50, bare_p99, bare_held = got["bare"]
+            ours, ours_p50, ours_p99, held = got["front"]
             print(f"| {count} | {bare:,.0f} | {ours:,.0f} | {ours / bare:.2f} "
-                  f"| {bare_p50:.2f} ms | {ours_p50:.2f} ms | {bare_p50 / ours_p50:.2f} "
+                  f"| {bare_p50:.2f}, {bare_p99:.2f} ms | {ours_p50:.2f}, {ours_p99:.2f} ms "
+                  f"| {bare_p50 / ours_p50:.2f} "
                   f"| {bare_held:.0f} | {held:.0f} |", flush=True)
         if options.idle:
             each = idle_memory(front, options.idle)
