@@ -266,12 +266,13 @@ with_busy_worker(Fun) ->
         Fun(#{front => Front, worker => Worker})
     end).
 
-%% Long texts, which are one batch of a second or more; returns when the worker computes them.
+%% Long texts, which are one batch of some seconds, longer than a deadline may be; returns when the
+%% worker computes them.
 busy(#{worker := Worker}) ->
     Long = binary:copy(<<"word ">>, 300),
-    Texts = [<<(integer_to_binary(I))/binary, " ", Long/binary>> || I <- lists:seq(1, 24)],
+    Texts = [<<(integer_to_binary(I))/binary, " ", Long/binary>> || I <- lists:seq(1, 120)],
     _ = erpc:send_request(Worker, ml_worker, encode, [Texts, default]),
-    e2e:eventually(fun() -> maps:get(running_tokens, maps:get(queue, info(Worker))) > 5000 end).
+    e2e:eventually(fun() -> maps:get(running_tokens, maps:get(queue, info(Worker))) > 25000 end).
 
 waiting(Worker) -> maps:get(queued_texts, maps:get(queue, info(Worker))).
 
