@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "ml_worker/vector_width.h"
@@ -30,13 +31,13 @@ using Bits = std::uint32_t __attribute__((vector_size(kLanes * sizeof(float))));
 
 std::size_t whole_lanes(std::size_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
 
-/// One head of one text: [length, size] each but `key`, rows `stride` apart.
+/// One head of one text: [length, size] each but `key`; rows are `hidden` elements apart in the
+/// context and three times as many in the others.
 struct Head {
   std::size_t length;
   std::size_t size;
   std::size_t padded;  ///< length, up to whole vector registers
-  std::size_t stride;
-  std::size_t context_stride;
+  std::size_t hidden;
   const float* query;
   const float* key;  ///< [size, padded], row-major: the keys' transpose
   const float* value;
@@ -47,12 +48,11 @@ struct Head {
 /// |r| ≤ ln 2 / 2, and a polynomial of r. NaN stays NaN.
 ML_WORKER_INLINE void exponentials(Floats& x) {
   constexpr float kLowest = -87.0F;
-  constexpr float kLog2E = 1.44269504F;
   constexpr float kRound = 12582912.0F;  // 1.5 · 2^23: what is added to it loses its fraction
   constexpr float kLn2High = 0.693359375F;
   constexpr float kLn2Low = -2.12194440e-4F;
   x = x < kLowest ? Floats{} + kLowest : x;
-  const Floats shifted = x * kLog2E + kRound;
+  const Floats shifted = x * std::numbers::log2e_v<float> + kRound;
   const Floats n = shifted - kRound;
   const Floats r = x - n * kLn2High - n * kLn2Low;
   Floats p = r * 1.9875691500e-4F + 1.3981999507e-3F;
@@ -121,17 +121,18 @@ ML_WORKER_INLINE void weigh_values(const Head& head, std::size_t first, std::siz
     Queries<Floats> results{};
     Floats values;
     for (std::size_t j = 0; j < head.length; ++j) {
-      load(head.value + j * head.stride + at, values);
+      load(head.value + j * 3 * head.hidden + at, values);
       for (std::size_t i = 0; i < kQueries; ++i) {
         results[i] += weights[i * head.padded + j] * values;
       }
     }
     for (std::size_t i = 0; i < count; ++i) {
-      store(results[i] / sums[i], head.context + (first + i) * head.context_stride + at);
+      store(results[i] / sums[i], head.context + (first + i) * head.hidden + at);
     }
   }
 }
 
+/// From queries, `key` and values to the context. `weights`: room for [kQueries, padded].
 ML_WORKER_FOR_EACH_VECTOR_WIDTH
 void attend_head(const Head& head, float* weights) {
   for (std::size_t first = 0; first < head.length; first += kQueries) {
@@ -139,7 +140,7 @@ void attend_head(const Head& head, float* weights) {
     Queries<const float*> queries;
     for (std::size_t i = 0; i < kQueries; ++i) {
       // Beyond the last one it is the last one once more.
-      queries[i] = head.query + (first + std::min(i, count - 1)) * head.stride;
+      queries[i] = head.query + (first + std::min(i, count - 1)) * 3 * head.hidden;
     }
     Queries<Floats> largest;
     Queries<float> sums;
@@ -151,9 +152,13 @@ void attend_head(const Head& head, float* weights) {
   }
 }
 
-void transpose(const float* rows, std::size_t stride, const Head& head, float* columns) {
+/// The head's keys, which lie behind its queries, to [size, padded].
+void transpose_keys(const Head& head, float* key) {
+  const float* rows = head.query + head.hidden;
   for (std::size_t i = 0; i < head.length; ++i) {
-    for (std::size_t j = 0; j < head.size; ++j) columns[j * head.padded + i] = rows[i * stride + j];
+    for (std::size_t j = 0; j < head.size; ++j) {
+      key[j * head.padded + i] = rows[i * 3 * head.hidden + j];
+    }
   }
 }
 
@@ -172,7 +177,7 @@ bool is_for_short_attention(std::size_t length, std::int64_t head_size) {
 void attend_short(const float* qkv, std::size_t texts, std::size_t length, std::size_t heads,
                   std::size_t size, float* context) {
   const std::size_t hidden = heads * size;
-  const Head all{length, size,    whole_lanes(length), 3 * hidden, hidden,
+  const Head all{length, size,    whole_lanes(length), hidden,
                  qkv,    nullptr, qkv + 2 * hidden,    context};
   at::parallel_for(0, static_cast<std::int64_t>(texts * heads), heads_at_once(all),
                    [&](std::int64_t begin, std::int64_t end) {
@@ -183,10 +188,10 @@ void attend_short(const float* qkv, std::size_t texts, std::size_t length, std::
                        const std::size_t row = i / heads * length;
                        const std::size_t column = i % heads * size;
                        Head head = all;
-                       head.query += row * head.stride + column;
-                       head.value += row * head.stride + column;
+                       head.query += row * 3 * hidden + column;
+                       head.value += row * 3 * hidden + column;
                        head.context += row * hidden + column;
-                       transpose(head.query + hidden, head.stride, head, key.data());
+                       transpose_keys(head, key.data());
                        head.key = key.data();
                        attend_head(head, weights.data());
                      }
