@@ -50,7 +50,7 @@ struct ModelDescription {
   bool normalizes = false;     ///< the model's modules end in Normalize
   TruncationSide truncation_side = TruncationSide::right;
   std::string model_id;  ///< names weights, tokenizer and modules (a digest)
-  std::string numerics;  ///< names dtype, kernels and device, e.g. "float32/onednn/cpu"
+  std::string numerics;  ///< names dtype, kernels and device, e.g. "float32/native/cpu"
   std::size_t weight_bytes = 0;
   ModelTask task = ModelTask::embedding;
   std::size_t token_dimensions = 0;  ///< length of one token's vector; 0: it gives none

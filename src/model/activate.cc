@@ -1,10 +1,13 @@
 #include "model/activate.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/tanh.h>
+
+#include <cstdint>
 
 namespace ml_worker {
 
@@ -32,6 +35,21 @@ void activate(const at::Tensor& rows, Activation activation) {
       at::tanh_(changed);
       return;
   }
+}
+
+void activate_rows(const at::Tensor& rows, Activation activation) {
+  if (activation == Activation::identity) return;
+  // ATen's functions compute the end of a block otherwise than its middle, where blocks are not
+  // made of whole vectors: then each row is a block of its own, so that its neighbours change
+  // nothing.
+  constexpr std::int64_t kVectors = 64;
+  constexpr std::int64_t kAtOnce = 16;
+  at::parallel_for(0, rows.size(0), kAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t block = rows.size(1) % kVectors == 0 ? end - begin : 1;
+    for (std::int64_t i = begin; i < end; i += block) {
+      activate(rows.narrow(0, i, block), activation);
+    }
+  });
 }
 
 }  // namespace ml_worker

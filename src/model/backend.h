@@ -17,8 +17,8 @@ namespace ml_worker {
 struct Backend {
   std::vector<std::unique_ptr<Replica>> replicas;  ///< at least one
   std::string numerics;
-  std::size_t weight_bytes = 0;  ///< of one copy
-  std::size_t batch_tokens = 2048;
+  std::size_t weight_bytes = 0;                        ///< of one copy
+  std::size_t batch_tokens = 0;                        ///< budget of a batch that suits it
   std::function<std::vector<DeviceStatus>()> devices;  ///< none: the CPU
 };
 

@@ -9,8 +9,8 @@
 
 #include "model/activation.h"
 #include "model/aten_linear.h"
-#include "model/int8_linear.h"
 #include "model/kernels.h"
+#include "model/native_linear.h"
 #include "model/onednn_linear.h"
 
 namespace ml_worker {
@@ -31,7 +31,7 @@ class Linear {
   std::size_t bytes() const;
 
  private:
-  std::variant<OnednnLinear, Int8Linear, AtenLinear> kernel_;
+  std::variant<NativeLinear, OnednnLinear, AtenLinear> kernel_;
 };
 
 struct LayerNorm {

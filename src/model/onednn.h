@@ -20,15 +20,6 @@ using LinearBinary = at::Tensor(const at::Tensor&, const at::Tensor&, const at::
                                 const OptionalTensor&, std::string_view);
 /// mkldnn::_reorder_linear_weight(W, batch_size)
 using ReorderWeight = at::Tensor(const at::Tensor&, std::optional<std::int64_t>);
-/// onednn::qlinear_prepack(W, x_shape)
-using QuantizedPrepack = at::Tensor(at::Tensor, std::optional<c10::List<std::int64_t>>);
-/// onednn::qlinear_pointwise(X, x_scale, x_zero_point, W, w_scales, w_zero_points, B, y_scale,
-/// y_zero_point, y_type, post_op, post_op_args, post_op_algorithm)
-using QuantizedLinear = at::Tensor(at::Tensor, double, std::int64_t, at::Tensor, at::Tensor,
-                                   at::Tensor, OptionalTensor, double, std::int64_t,
-                                   std::optional<c10::ScalarType>, std::string_view, Scalars,
-                                   std::string_view);
-
 template <typename Signature>
 c10::TypedOperatorHandle<Signature> find(const char* name, const char* overload = "") {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, overload).typed<Signature>();

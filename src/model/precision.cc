@@ -18,17 +18,17 @@ namespace {
                                           ", which this one is not; use float32");
 }
 
-void check_bfloat16(const CpuFeatures& cpu) {
-  if (!cpu.avx512) refuse(Precision::bfloat16, "AVX-512");
-  if (cpu.avx512_bf16 || cpu.amx) return;
-  log::warning(
-      "this CPU has no bfloat16 instructions (AVX512_BF16, AMX): bfloat16 is slower than "
-      "float32 on it");
-}
-
-void check_int8(const CpuFeatures& cpu) {
-  if (cpu.avx512_vnni) return;
-  log::warning("this CPU has no AVX512_VNNI: int8 may be slower than float32 on it");
+Precision bfloat16_or_float32(const CpuFeatures& cpu) {
+  if (!cpu.avx512) {
+    log::warning("this CPU has no AVX-512: float32 takes the place of bfloat16 on it");
+    return Precision::float32;
+  }
+  if (!cpu.avx512_bf16 && !cpu.amx) {
+    log::warning(
+        "this CPU has no bfloat16 instructions (AVX512_BF16, AMX): bfloat16 is slower than "
+        "float32 on it");
+  }
+  return Precision::bfloat16;
 }
 
 #if defined(__x86_64__)
@@ -65,8 +65,8 @@ CpuFeatures cpu_features() {
   CpuFeatures cpu;
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  cpu.avx2 = __builtin_cpu_supports("avx2") != 0;
   cpu.avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0;
-  cpu.avx512_vnni = __builtin_cpu_supports("avx512vnni") != 0;
   cpu.avx512_bf16 = __builtin_cpu_supports("avx512bf16") != 0;
   // Newer than the names that every compiler knows.
   const unsigned leaf7 = leaf7_edx();
@@ -82,13 +82,12 @@ Precision choose_precision(Dtype dtype, const CpuFeatures& cpu) {
     case Dtype::float32:
       return Precision::float32;
     case Dtype::bfloat16:
-      check_bfloat16(cpu);
-      return Precision::bfloat16;
+      return bfloat16_or_float32(cpu);
     case Dtype::float16:
       if (!cpu.avx512_fp16) refuse(Precision::float16, "AVX512_FP16");
       return Precision::float16;
     case Dtype::int8:
-      check_int8(cpu);
+      if (!cpu.avx2) log::warning("this CPU has no AVX2: int8 is slower than float32 on it");
       return Precision::int8;
   }
   throw StartupError(ExitCode::usage, "an unknown dtype");

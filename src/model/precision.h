@@ -11,16 +11,17 @@ const char* name_of(Precision precision);
 
 /// What a CPU can do, as far as it matters here.
 struct CpuFeatures {
+  bool avx2 = false;
   bool avx512 = false;
-  bool avx512_vnni = false;
   bool avx512_bf16 = false;
   bool avx512_fp16 = false;
   bool amx = false;  ///< bfloat16 tiles
 };
 CpuFeatures cpu_features();
 
-/// What `dtype` means on such a CPU: `automatic` is float32, a type that would be slow is warned of
-/// in the log. Throws StartupError(ExitCode::usage) for one that is not there.
+/// What `dtype` means on such a CPU: `automatic` is float32, and so is bfloat16 where the CPU
+/// cannot compute in it; that, and a type that would be slow, is warned of in the log. Throws
+/// StartupError(ExitCode::usage) for float16 where it is not there.
 Precision choose_precision(Dtype dtype, const CpuFeatures& cpu);
 
 /// The same on a GPU: `automatic` is float16. `compute_capability`: ten times the major number plus

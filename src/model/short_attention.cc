@@ -6,30 +6,24 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
-#include <numbers>
 #include <vector>
-
-#include "ml_worker/vector_width.h"
-
-/// Else it would not be compiled for the vector registers of its caller.
-#define ML_WORKER_INLINE [[gnu::always_inline]] inline
 
 namespace ml_worker {
 namespace {
 
 /// Beyond, libtorch's is faster.
 constexpr std::size_t kLongest = 128;
-constexpr std::size_t kLanes = 16;
+/// Heads and keys come in whole numbers of the widest registers.
+constexpr std::size_t kMostLanes = 16;
 constexpr std::size_t kQueries = 4;  ///< at a time, so that keys and values are loaded for all
 
-using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
 template <typename Value>
 using Queries = std::array<Value, kQueries>;
-using Bits = std::uint32_t __attribute__((vector_size(kLanes * sizeof(float))));
 
-std::size_t whole_lanes(std::size_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
+std::size_t whole_registers(std::size_t size) {
+  return (size + kMostLanes - 1) / kMostLanes * kMostLanes;
+}
 
 /// One head of one text: [length, size] each but `key`; rows are `hidden` elements apart in the
 /// context and three times as many in the others.
@@ -44,51 +38,26 @@ struct Head {
   float* context;
 };
 
-/// e^x for x ≤ 0, to about 2e-7 of it. Below -87 it is e^-87. As Cephes' expf: e^x = 2^n · e^r with
-/// |r| ≤ ln 2 / 2, and a polynomial of r. NaN stays NaN.
-ML_WORKER_INLINE void exponentials(Floats& x) {
-  constexpr float kLowest = -87.0F;
-  constexpr float kRound = 12582912.0F;  // 1.5 · 2^23: what is added to it loses its fraction
-  constexpr float kLn2High = 0.693359375F;
-  constexpr float kLn2Low = -2.12194440e-4F;
-  x = x < kLowest ? Floats{} + kLowest : x;
-  const Floats shifted = x * std::numbers::log2e_v<float> + kRound;
-  const Floats n = shifted - kRound;
-  const Floats r = x - n * kLn2High - n * kLn2Low;
-  Floats p = r * 1.9875691500e-4F + 1.3981999507e-3F;
-  p = p * r + 8.3334519073e-3F;
-  p = p * r + 4.1665795894e-2F;
-  p = p * r + 1.6666665459e-1F;
-  p = p * r + 5.0000001201e-1F;
-  p = p * (r * r) + r + 1.0F;
-  Bits exponent;
-  std::memcpy(&exponent, &shifted, sizeof exponent);
-  exponent = (exponent + 127U) << 23U;
-  Floats power;
-  std::memcpy(&power, &exponent, sizeof power);
-  x = p * power;
-}
-
-ML_WORKER_INLINE void load(const float* from, Floats& to) { std::memcpy(&to, from, sizeof to); }
-ML_WORKER_INLINE void store(const Floats& from, float* to) { std::memcpy(to, &from, sizeof from); }
-
 /// Scores of kQueries queries: QKᵀ/√d, -∞ where no key is. `scores`: [kQueries, padded].
 /// `largest`: of each lane.
+template <typename Vector>
 ML_WORKER_INLINE void score(const Head& head, const Queries<const float*>& queries, float* scores,
-                            Queries<Floats>& largest) {
+                            Queries<Vector>& largest) {
+  constexpr std::size_t kLanes = kLanesOf<Vector>;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const float scale = 1.0F / std::sqrt(static_cast<float>(head.size));
-  for (Floats& each : largest) each = Floats{} - kInfinity;
+  for (Vector& each : largest) each = Vector{} - kInfinity;
   for (std::size_t at = 0; at < head.padded; at += kLanes) {
-    Queries<Floats> sums{};
-    Floats keys;
+    Queries<Vector> sums{};
+    Vector keys;
     for (std::size_t j = 0; j < head.size; ++j) {
       load(head.key + j * head.padded + at, keys);
       for (std::size_t i = 0; i < kQueries; ++i) sums[i] += queries[i][j] * keys;
     }
     for (std::size_t i = 0; i < kQueries; ++i) {
       sums[i] *= scale;
-      for (std::size_t j = head.length; j < at + kLanes; ++j) sums[i][j - at] = -kInfinity;
+      for (std::size_t j = std::max(head.length, at); j < at + kLanes; ++j)
+        sums[i][j - at] = -kInfinity;
       largest[i] = sums[i] > largest[i] ? sums[i] : largest[i];
       store(sums[i], scores + i * head.padded + at);
     }
@@ -96,12 +65,14 @@ ML_WORKER_INLINE void score(const Head& head, const Queries<const float*>& queri
 }
 
 /// Of one query's `padded` scores to e^(score - highest); returns their sum.
-ML_WORKER_INLINE float exponentiate(float* scores, std::size_t padded, const Floats& largest) {
+template <typename Vector>
+ML_WORKER_INLINE float exponentiate(float* scores, std::size_t padded, const Vector& largest) {
+  constexpr std::size_t kLanes = kLanesOf<Vector>;
   float highest = largest[0];
   for (std::size_t j = 1; j < kLanes; ++j) highest = std::max(highest, largest[j]);
-  Floats sums{};
+  Vector sums{};
   for (std::size_t at = 0; at < padded; at += kLanes) {
-    Floats weight;
+    Vector weight;
     load(scores + at, weight);
     weight -= highest;
     exponentials(weight);
@@ -115,11 +86,13 @@ ML_WORKER_INLINE float exponentiate(float* scores, std::size_t padded, const Flo
 
 /// Of `count` queries from `first` on: the values' sum by `weights` ([kQueries, padded]), over the
 /// weights' `sums`, into the context.
+template <typename Vector>
 ML_WORKER_INLINE void weigh_values(const Head& head, std::size_t first, std::size_t count,
                                    const float* weights, const Queries<float>& sums) {
+  constexpr std::size_t kLanes = kLanesOf<Vector>;
   for (std::size_t at = 0; at < head.size; at += kLanes) {
-    Queries<Floats> results{};
-    Floats values;
+    Queries<Vector> results{};
+    Vector values;
     for (std::size_t j = 0; j < head.length; ++j) {
       load(head.value + j * 3 * head.hidden + at, values);
       for (std::size_t i = 0; i < kQueries; ++i) {
@@ -133,8 +106,8 @@ ML_WORKER_INLINE void weigh_values(const Head& head, std::size_t first, std::siz
 }
 
 /// From queries, `key` and values to the context. `weights`: room for [kQueries, padded].
-ML_WORKER_FOR_EACH_VECTOR_WIDTH
-void attend_head(const Head& head, float* weights) {
+template <typename Vector>
+ML_WORKER_INLINE void attend_head(const Head& head, float* weights) {
   for (std::size_t first = 0; first < head.length; first += kQueries) {
     const std::size_t count = std::min(kQueries, head.length - first);
     Queries<const float*> queries;
@@ -142,15 +115,28 @@ void attend_head(const Head& head, float* weights) {
       // Beyond the last one it is the last one once more.
       queries[i] = head.query + (first + std::min(i, count - 1)) * 3 * head.hidden;
     }
-    Queries<Floats> largest;
+    Queries<Vector> largest;
     Queries<float> sums;
     score(head, queries, weights, largest);
     for (std::size_t i = 0; i < kQueries; ++i) {
       sums[i] = exponentiate(weights + i * head.padded, head.padded, largest[i]);
     }
-    weigh_values(head, first, count, weights, sums);
+    weigh_values<Vector>(head, first, count, weights, sums);
   }
 }
+
+void attend_16_bytes(const Head& head, float* weights) { attend_head<Floats4>(head, weights); }
+
+ML_WORKER_32_BYTES void attend_32_bytes(const Head& head, float* weights) {
+  attend_head<Floats8>(head, weights);
+}
+
+ML_WORKER_64_BYTES void attend_64_bytes(const Head& head, float* weights) {
+  attend_head<Floats16>(head, weights);
+}
+
+constexpr ForEachWidth<void(const Head&, float*)> kKernels{attend_16_bytes, attend_32_bytes,
+                                                           attend_64_bytes};
 
 /// The head's keys, which lie behind its queries, to [size, padded].
 void transpose_keys(const Head& head, float* key) {
@@ -171,14 +157,14 @@ std::int64_t heads_at_once(const Head& head) {
 }  // namespace
 
 bool is_for_short_attention(std::size_t length, std::int64_t head_size) {
-  return length <= kLongest && head_size % static_cast<std::int64_t>(kLanes) == 0;
+  return length <= kLongest && head_size % static_cast<std::int64_t>(kMostLanes) == 0;
 }
 
 void attend_short(const float* qkv, std::size_t texts, std::size_t length, std::size_t heads,
-                  std::size_t size, float* context) {
+                  std::size_t size, float* context, VectorWidth width) {
   const std::size_t hidden = heads * size;
-  const Head all{length, size,    whole_lanes(length), hidden,
-                 qkv,    nullptr, qkv + 2 * hidden,    context};
+  const Head all{length, size,    whole_registers(length), hidden,
+                 qkv,    nullptr, qkv + 2 * hidden,        context};
   at::parallel_for(0, static_cast<std::int64_t>(texts * heads), heads_at_once(all),
                    [&](std::int64_t begin, std::int64_t end) {
                      std::vector<float> key(size * all.padded);
@@ -193,7 +179,7 @@ void attend_short(const float* qkv, std::size_t texts, std::size_t length, std::
                        head.context += row * hidden + column;
                        transpose_keys(head, key.data());
                        head.key = key.data();
-                       attend_head(head, weights.data());
+                       kKernels[width](head, weights.data());
                      }
                    });
 }

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "model/vector_registers.h"
+
 namespace ml_worker {
 
 /// Whether attend_short() is for texts of `length` tokens and heads of `head_size` elements.
@@ -15,6 +17,6 @@ bool is_for_short_attention(std::size_t length, std::int64_t head_size);
 /// size], queries, keys and values side by side; `context`: [texts · length, heads · size].
 /// REQUIRES: is_for_short_attention().
 void attend_short(const float* qkv, std::size_t texts, std::size_t length, std::size_t heads,
-                  std::size_t size, float* context);
+                  std::size_t size, float* context, VectorWidth width = vector_width());
 
 }  // namespace ml_worker

@@ -119,9 +119,15 @@ at::Tensor view(const std::vector<std::int32_t>& numbers) {
   return at::from_blob(elements, {static_cast<std::int64_t>(numbers.size())}, at::kInt);
 }
 
-/// With zeros up to rows_for() them: rows that nobody reads.
-std::vector<std::int32_t> filled_up(std::vector<std::int32_t> numbers) {
-  numbers.resize(rows_for(numbers.size()));
+/// oneDNN makes a kernel for each number of rows.
+std::size_t rows_of(std::size_t tokens, Precision precision) {
+  const bool native = precision == Precision::float32 || precision == Precision::int8;
+  return native ? tokens : rows_for(tokens);
+}
+
+/// With zeros up to `rows`, which nobody reads.
+std::vector<std::int32_t> filled_up(std::vector<std::int32_t> numbers, std::size_t rows) {
+  numbers.resize(rows);
   return numbers;
 }
 
@@ -162,9 +168,10 @@ class Transformer::Impl {
   }
 
   std::vector<float> forward(const PackedTokens& tokens) const {
-    const std::vector<std::int32_t> ids = filled_up(tokens.ids);
-    const std::vector<std::int32_t> rows = filled_up(position_rows(config_, tokens));
-    const std::vector<std::int32_t> places = filled_up(places_in_text(tokens.packing));
+    const std::size_t size = rows_of(tokens.packing.tokens, kernels_.precision);
+    const std::vector<std::int32_t> ids = filled_up(tokens.ids, size);
+    const std::vector<std::int32_t> rows = filled_up(position_rows(config_, tokens), size);
+    const std::vector<std::int32_t> places = filled_up(places_in_text(tokens.packing), size);
     const std::vector<std::int32_t> bounds = text_bounds(tokens.packing);
     const Pass pass{tokens.packing, view(ids),    view(rows),
                     view(places),   view(bounds), longest_text(tokens.packing)};

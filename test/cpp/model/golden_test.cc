@@ -6,6 +6,8 @@
 #include "ml_worker/model.h"
 #include "ml_worker/startup_error.h"
 #include "model/golden_model.h"
+#include "model/int8_product.h"
+#include "model/precision.h"
 #include "support/vectors.h"
 
 using namespace ml_worker;
@@ -104,9 +106,13 @@ TEST_CASE("a classification model says so") {
 
 TEST_CASE("numerics name dtype, kernels and device") {
   const Golden model("bert");
-  CHECK(load(model.directory)->description().numerics == "float32/onednn/cpu");
-  CHECK(load(model.directory, Dtype::bfloat16)->description().numerics == "bfloat16/onednn/cpu");
-  CHECK(load(model.directory, Dtype::int8)->description().numerics == "int8/onednn/cpu");
+  const CpuFeatures cpu = cpu_features();
+  CHECK(load(model.directory)->description().numerics == "float32/native/cpu");
+  CHECK(load(model.directory, Dtype::bfloat16)->description().numerics ==
+        (cpu.avx512 ? "bfloat16/onednn/cpu" : "float32/native/cpu"));
+  const bool seven_bits = int8_kernel() == Int8Kernel::avx2;
+  CHECK(load(model.directory, Dtype::int8)->description().numerics ==
+        (seven_bits ? "int8/native7/cpu" : "int8/native/cpu"));
 }
 
 TEST_CASE("tokens come in the order of the inputs, and their mean is the vector") {

@@ -81,7 +81,7 @@ TEST_CASE("the real model says what it is") {
   CHECK(description.dimensions == 384);
   CHECK(description.max_tokens == 256);
   CHECK(description.normalizes);
-  CHECK(description.numerics == "float32/onednn/cpu");
+  CHECK(description.numerics == "float32/native/cpu");
   CHECK(description.model_id.size() == 16);
   CHECK(description.weight_bytes > 90'000'000);
   CHECK(encoder().tokenizer().vocabulary_size() == 30522);

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <limits>
 
+#include "widths.h"
+
 using namespace ml_worker;
 
 namespace {
@@ -23,12 +25,12 @@ at::Tensor random_rows(std::int64_t rows, std::int64_t size, double scale) {
   return at::randn({rows, 3 * kHeads * size}) * scale;
 }
 
-at::Tensor ours(const at::Tensor& qkv, std::int64_t length) {
+at::Tensor ours(const at::Tensor& qkv, std::int64_t length, VectorWidth width = vector_width()) {
   const std::int64_t hidden = qkv.size(1) / 3;
   at::Tensor context = at::empty({qkv.size(0), hidden}, at::kFloat);
   attend_short(qkv.const_data_ptr<float>(), static_cast<std::size_t>(qkv.size(0) / length),
                static_cast<std::size_t>(length), kHeads, static_cast<std::size_t>(hidden / kHeads),
-               context.mutable_data_ptr<float>());
+               context.mutable_data_ptr<float>(), width);
   return context;
 }
 
@@ -63,6 +65,16 @@ TEST_CASE("short attention is softmax(QKᵀ/√d)·V") {
         CHECK(at::allclose(ours(qkv, length).to(at::kDouble), reference(qkv, length), 1e-4,
                            scale * (scale > 1.0 ? 2e-4 : 1e-6)));
       }
+    }
+  }
+}
+
+TEST_CASE("short attention is the same in registers of each width, but for rounding") {
+  for (const std::int64_t length : {1, 5, 12, 17, 40, 128}) {
+    const at::Tensor qkv = random_rows(3 * length, 48, 1.0);
+    for (const VectorWidth width : widths_of_this_machine()) {
+      CHECK(at::allclose(ours(qkv, length, width).to(at::kDouble), reference(qkv, length), 1e-4,
+                         1e-6));
     }
   }
 }
