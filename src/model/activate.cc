@@ -6,6 +6,7 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/tanh.h>
+#include <c10/core/InferenceMode.h>
 
 #include <cstdint>
 
@@ -45,6 +46,7 @@ void activate_rows(const at::Tensor& rows, Activation activation) {
   constexpr std::int64_t kVectors = 64;
   constexpr std::int64_t kAtOnce = 16;
   at::parallel_for(0, rows.size(0), kAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    const c10::InferenceMode inference;  // which the calling thread has: it is each thread's own
     const std::int64_t block = rows.size(1) % kVectors == 0 ? end - begin : 1;
     for (std::int64_t i = begin; i < end; i += block) {
       activate(rows.narrow(0, i, block), activation);

@@ -79,7 +79,7 @@ NativeLinear::NativeLinear(const at::Tensor& weight, const at::Tensor& bias, Pre
 
 at::Tensor NativeLinear::apply(const at::Tensor& x, Activation activation) const {
   if (activation == Activation::gelu) return compute(x, Epilogue::gelu, {});
-  const at::Tensor y = compute(x, Epilogue::none, {});
+  at::Tensor y = compute(x, Epilogue::none, {});
   activate_rows(y, activation);
   return y;
 }
