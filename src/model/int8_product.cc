@@ -91,12 +91,14 @@ struct Avx2Tile : Int8Tile<Ints8, Floats8, 6, 1> {
   }
 };
 
-struct VnniTile : Int8Tile<Ints16, Floats16, 12, 2> {
+struct VnniTile : Int8Tile<Ints16, Floats16, 8, 2> {
   ML_WORKER_INLINE static void multiply_add(Ints16& sums, std::int32_t factor,
                                             const Ints16& weights) {
 #if defined(__x86_64__)
     const Ints16 factors = Ints16{} + factor;
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(factors), "v"(weights));
+    Ints16 more = sums;  // a sum of the tile's as the operand itself would be kept in memory
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(more) : "v"(factors), "v"(weights));
+    sums = more;
 #endif
   }
 };
