@@ -4,10 +4,11 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <random>
 #include <span>
 #include <vector>
+
+#include "epilogues.h"
 
 using namespace ml_worker;
 
@@ -77,18 +78,7 @@ struct Problem {
     for (std::size_t j = 0; j < in; ++j) {
       number += static_cast<double>(numbers[row * in + j] * weight[column * in + j]);
     }
-    const double operand = other[row * out + column];
-    switch (epilogue) {
-      case Epilogue::none:
-        return number;
-      case Epilogue::gelu:
-        return number * std::erfc(-number / std::numbers::sqrt2) / 2;
-      case Epilogue::add:
-        return number + operand;
-      case Epilogue::multiply:
-        return number * operand;
-    }
-    return 0.0;
+    return finished(epilogue, number, other[row * out + column]);
   }
 
   std::size_t rows;
@@ -102,9 +92,6 @@ struct Problem {
   std::vector<std::int32_t> x;
   std::vector<float> scales;
 };
-
-constexpr Epilogue kEpilogues[] = {Epilogue::none, Epilogue::gelu, Epilogue::add,
-                                   Epilogue::multiply};
 
 }  // namespace
 

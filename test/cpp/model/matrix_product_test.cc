@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "epilogues.h"
 #include "widths.h"
 
 using namespace ml_worker;
@@ -47,18 +48,7 @@ struct Problem {
     for (std::size_t j = 0; j < in; ++j) {
       sum += static_cast<double>(x[row * in + j]) * static_cast<double>(weight[column * in + j]);
     }
-    const double operand = other[row * out + column];
-    switch (epilogue) {
-      case Epilogue::none:
-        return sum;
-      case Epilogue::gelu:
-        return sum * std::erfc(-sum / std::numbers::sqrt2) / 2;
-      case Epilogue::add:
-        return sum + operand;
-      case Epilogue::multiply:
-        return sum * operand;
-    }
-    return 0.0;
+    return finished(epilogue, sum, other[row * out + column]);
   }
 
   std::size_t rows;
@@ -70,9 +60,6 @@ struct Problem {
   std::vector<float> other;
   PackedWeights packed;
 };
-
-constexpr Epilogue kEpilogues[] = {Epilogue::none, Epilogue::gelu, Epilogue::add,
-                                   Epilogue::multiply};
 
 /// The largest difference to float64.
 double error(const Problem& problem, Epilogue epilogue, VectorWidth width) {
