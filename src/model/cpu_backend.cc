@@ -1,10 +1,10 @@
-#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "model/backend.h"
 #include "model/int8_product.h"
 #include "model/kernels.h"
+#include "model/native_linear.h"
 
 namespace ml_worker {
 namespace {
@@ -14,16 +14,10 @@ constexpr std::size_t kBatchTokens = 1024;
 
 /// Who computes the linear layers, as far as it makes a difference to the numbers.
 std::string kernels_of(Precision precision) {
-  switch (precision) {
-    case Precision::float32:
-      return "native";
-    case Precision::int8:
-      return largest_weight(int8_kernel()) == kInt8Largest ? "native" : "native7";
-    case Precision::bfloat16:
-    case Precision::float16:
-      return "onednn";
-  }
-  throw std::logic_error("unknown precision");
+  if (!NativeLinear::takes(precision)) return "onednn";
+  const bool all_bits =
+      precision != Precision::int8 || largest_weight(int8_kernel()) == kInt8Largest;
+  return all_bits ? "native" : "native7";
 }
 
 }  // namespace

@@ -12,9 +12,7 @@ using LinearKernel = std::variant<NativeLinear, OnednnLinear, AtenLinear>;
 
 LinearKernel make_kernel(const at::Tensor& weight, const at::Tensor& bias, const Kernels& kernels) {
   if (!kernels.only_cpu) return AtenLinear(weight, bias, kernels);
-  if (kernels.precision == Precision::float32 || kernels.precision == Precision::int8) {
-    return NativeLinear(weight, bias, kernels.precision);
-  }
+  if (NativeLinear::takes(kernels.precision)) return NativeLinear(weight, bias, kernels.precision);
   return OnednnLinear(weight, bias, scalar_type(kernels.precision));
 }
 

@@ -17,7 +17,12 @@ namespace ml_worker {
 
 class NativeLinear {
  public:
-  /// `weight`: [out, in], `bias`: [out] or undefined; both float32. `precision`: float32 or int8.
+  /// Whether it computes in `precision`: float32 and int8.
+  static bool takes(Precision precision) {
+    return precision == Precision::float32 || precision == Precision::int8;
+  }
+
+  /// `weight`: [out, in], `bias`: [out] or undefined; both float32. REQUIRES: takes(`precision`).
   NativeLinear(const at::Tensor& weight, const at::Tensor& bias, Precision precision);
 
   /// As those of Linear, in float32.

@@ -121,8 +121,7 @@ at::Tensor view(const std::vector<std::int32_t>& numbers) {
 
 /// oneDNN makes a kernel for each number of rows.
 std::size_t rows_of(std::size_t tokens, Precision precision) {
-  const bool native = precision == Precision::float32 || precision == Precision::int8;
-  return native ? tokens : rows_for(tokens);
+  return NativeLinear::takes(precision) ? tokens : rows_for(tokens);
 }
 
 /// With zeros up to `rows`, which nobody reads.
