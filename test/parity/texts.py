@@ -1,5 +1,6 @@
 """Texts for the parity test: Debian's package descriptions, and a list of nasty ones."""
 
+import fcntl
 import re
 import subprocess
 from pathlib import Path
@@ -13,13 +14,15 @@ def apt_options(lists):
 
 
 def fetch_lists(lists):
-    """Brings the lists of all languages, once."""
-    if any(lists.glob("*Translation-*")):
-        return
+    """Brings the lists of all languages, once: suites that run side by side wait for each other."""
     (lists / "partial").mkdir(parents=True, exist_ok=True)
-    # apt's sandbox user may not write into a checkout.
-    subprocess.run(["apt-get", "update", "-q", "-o", "APT::Sandbox::User=root", *apt_options(lists)],
-                   check=True, stdout=subprocess.DEVNULL)
+    with open(lists.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if any(lists.glob("*Translation-*")):
+            return
+        # apt's sandbox user may not write into a checkout.
+        subprocess.run(["apt-get", "update", "-q", "-o", "APT::Sandbox::User=root",
+                        *apt_options(lists)], check=True, stdout=subprocess.DEVNULL)
 
 
 def translation_files(lists):
