@@ -2,8 +2,10 @@
 same server that reads the same body and answers a constant of the same size.
 
 The worker answers at once, in the front's own node (test/bench/front_bench.erl); wrk drives both, in
-turns. `at the server` is requests/s times the mean latency: how many of the connections wait for the
-server; the others wait for wrk, whose latency begins when it writes a request and not when it could.
+turns: first on the cores that the front has too, then apart, wrk on the last core and the front on the
+others, so that a p50 is the server's and not of who gets the core. `at the server` is requests/s times
+the mean latency: how many of the connections wait for the server; the others wait for wrk, whose latency
+begins when it writes a request and not when it could.
 """
 
 import argparse
@@ -54,6 +56,10 @@ class Front:
                 return match.groups()
         raise RuntimeError("the front ended")
 
+    def keep_to(self, cores):
+        for thread in pathlib.Path(f"/proc/{self.node.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), cores)
+
     def memory(self):
         self.node.stdin.write("\n")
         self.node.stdin.flush()
@@ -66,13 +72,14 @@ class Front:
         self.folder.cleanup()
 
 
-def wrk(url, count, seconds, folder):
+def wrk(url, count, seconds, folder, cores):
     script = pathlib.Path(folder) / f"post_{count}.lua"
     texts = [f"a short text, number {i}, as people search for" for i in range(count)]
     body = json.dumps({"texts": texts})
     script.write_text('wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
                       f"wrk.body = [==[{body}]==]\n")
-    done = subprocess.run(["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
+    done = subprocess.run(["taskset", "--cpu-list", ",".join(map(str, cores)), "wrk",
+                           f"-t{min(2, len(cores))}", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
                            "-s", script, url], stdout=subprocess.PIPE, text=True, check=True)
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(done.stdout)
@@ -87,12 +94,12 @@ def milliseconds(match):
     return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
 
 
-def compare(front, count, rounds, seconds):
+def compare(front, count, rounds, seconds, cores):
     ours, bare = (f"http://127.0.0.1:{port}" for port in front.ports)
     results = {"front": [], "bare": []}
     for _ in range(rounds):
-        results["bare"].append(wrk(f"{bare}/{count}", count, seconds, front.folder.name))
-        results["front"].append(wrk(f"{ours}/infer", count, seconds, front.folder.name))
+        results["bare"].append(wrk(f"{bare}/{count}", count, seconds, front.folder.name, cores))
+        results["front"].append(wrk(f"{ours}/infer", count, seconds, front.folder.name, cores))
     return {name: [statistics.median(column) for column in zip(*values)]
             for name, values in results.items()}
 
@@ -115,24 +122,31 @@ def idle_memory(front, count):
     return (after - before) / count
 
 
+def print_rows(front, options, place, cores):
+    for count in TEXTS:
+        got = compare(front, count, options.rounds, options.seconds, cores)
+        bare, bare_p50, bare_p99, bare_held = got["bare"]
+        ours, ours_p50, ours_p99, held = got["front"]
+        print(f"| {place} | {count} | {bare:,.0f} | {ours:,.0f} | {ours / bare:.2f} "
+              f"| {bare_p50:.2f}, {bare_p99:.2f} ms | {ours_p50:.2f}, {ours_p99:.2f} ms "
+              f"| {bare_p50 / ours_p50:.2f} | {bare_held:.0f} | {held:.0f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--idle", type=int, default=10000, help="idle connections")
     options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
     with Front() as front:
-        print("| texts | bare, requests/s | front, requests/s | front / bare "
+        print("| wrk | texts | bare, requests/s | front, requests/s | front / bare "
               "| bare, p50, p99 | front, p50, p99 | bare / front, p50 | at the server, bare | front |")
-        print("|---|---|---|---|---|---|---|---|---|")
-        for count in TEXTS:
-            got = compare(front, count, options.rounds, options.seconds)
-            bare, bare_p50, bare_p99, bare_held = got["bare"]
-            ours, ours_p50, ours_p99, held = got["front"]
-            print(f"| {count} | {bare:,.0f} | {ours:,.0f} | {ours / bare:.2f} "
-                  f"| {bare_p50:.2f}, {bare_p99:.2f} ms | {ours_p50:.2f}, {ours_p99:.2f} ms "
-                  f"| {bare_p50 / ours_p50:.2f} "
-                  f"| {bare_held:.0f} | {held:.0f} |", flush=True)
+        print("|---|---|---|---|---|---|---|---|---|---|")
+        print_rows(front, options, "on the same cores", cores)
+        if len(cores) > 1:
+            front.keep_to(cores[:-1])
+            print_rows(front, options, "apart", cores[-1:])
         if options.idle:
             each = idle_memory(front, options.idle)
             print(f"\n{options.idle:,} idle connections: {each / 1024:.1f} KiB each, "
