@@ -78,6 +78,9 @@ struct WorkItem {
   std::function<void(Result<std::span<const float>>, const ForwardTimes&)> done;
 };
 
+/// Of all items together.
+std::size_t tokens_of(const std::vector<WorkItem>& items);
+
 struct BatchingOptions {
   std::size_t batch_tokens = 2048;     ///< token budget of one forward pass
   std::size_t queue_tokens = 4000000;  ///< tokens that may wait; more is `overloaded`

@@ -10,8 +10,6 @@
 
 namespace ml_worker {
 
-std::size_t tokens_of(const std::vector<WorkItem>& items);
-
 /// What next_batch() takes out.
 struct Selection {
   std::vector<WorkItem> batch;

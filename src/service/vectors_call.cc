@@ -15,13 +15,6 @@ constexpr std::size_t kSmallReply = 64;
 /// Texts of a part: enough for many batches, whose texts are of equal length.
 constexpr std::size_t kPart = 4096;
 
-/// Of so many more texts, if they are as long as those of `items`.
-std::size_t expected_tokens(const std::vector<WorkItem>& items, std::size_t texts) {
-  std::size_t tokens = 0;
-  for (const WorkItem& item : items) tokens += item.input.ids.size();
-  return tokens * texts / items.size();
-}
-
 }  // namespace
 
 struct VectorsCall::Parts {
@@ -162,7 +155,8 @@ void VectorsCall::compute(Parts& parts, std::size_t index) {
   Created created = join(missing, parts.missing.size());
   if (created.items.empty()) return;
   const std::size_t later = parts.missing.size() - missing.size();
-  const std::size_t to_come = expected_tokens(created.items, later);
+  // If the texts that follow are as long as these.
+  const std::size_t to_come = tokens_of(created.items) * later / created.items.size();
   const auto refusal = index == 0 ? core_.batcher.submit(std::move(created.items), to_come)
                                   : core_.batcher.submit_rest(std::move(created.items));
   if (!refusal) return;

@@ -7,19 +7,19 @@
 %%
 %%   erl … -s rpc_bench first WORKER MODEL DTYPE
 %%
-%% measures only that: from the start of the program to the answer of its first call.
+%% measures only that: from the start of the program to the answer of its first call; and
+%%
+%%   erl … -s rpc_bench callers WORKER TEXTS MODEL DTYPE
+%%
+%% only 64 callers of one text.
 -module(rpc_bench).
 
--export([first/1, main/1]).
+-export([callers/1, first/1, main/1]).
 
 -define(SECONDS, 5).
 
 main([Program, File, Model, Dtype, Bulk]) ->
-    {ok, Bytes} = file:read_file(atom_to_list(File)),
-    % Not in a caller's closure, which a process gets a copy of.
-    persistent_term:put(?MODULE, list_to_tuple(binary:split(Bytes, <<"\n">>, [global, trim_all]))),
-    Worker = started(atom_to_list(Program), atom_to_list(Model), Dtype),
-    _ = warm_up(Worker),
+    Worker = warm(Program, File, Model, Dtype),
     callers(Worker, 1),
     callers(Worker, 64),
     sizes(Worker, [256]),
@@ -29,11 +29,23 @@ main([Program, File, Model, Dtype, Bulk]) ->
     workers(Program, Model, Dtype, Worker),
     halt().
 
+callers([Program, File, Model, Dtype]) ->
+    callers(warm(Program, File, Model, Dtype), 64),
+    halt().
+
 first([Program, Model, Dtype]) ->
     started(atom_to_list(Program), atom_to_list(Model), Dtype),
     halt().
 
 %% ---- Workers ------------------------------------------------------------------------------------
+
+warm(Program, File, Model, Dtype) ->
+    {ok, Bytes} = file:read_file(atom_to_list(File)),
+    % Not in a caller's closure, which a process gets a copy of.
+    persistent_term:put(?MODULE, list_to_tuple(binary:split(Bytes, <<"\n">>, [global, trim_all]))),
+    Worker = started(atom_to_list(Program), atom_to_list(Model), Dtype),
+    _ = call(Worker, some(0, 64)),
+    Worker.
 
 started(Program, Model, Dtype) ->
     {Worker, Milliseconds} = start(Program, Model, Dtype, "bench1"),
@@ -65,8 +77,6 @@ await(Node) ->
 rss(Worker) ->
     #{memory := #{rss_bytes := Bytes}} = rpc:call(Worker, ml_worker, info, []),
     [{rss, Bytes}].
-
-warm_up(Worker) -> call(Worker, some(0, 64)).
 
 %% ---- What is measured ---------------------------------------------------------------------------
 

@@ -16,9 +16,19 @@ WORKER = ROOT / "build" / "ml_worker"
 
 def measure(model, dtype, texts, bulk, work):
     """The lines that rpc_bench.erl prints, as dictionaries."""
+    return run("main", [WORKER, file_of(texts, work), model, dtype, str(bulk)], work)
+
+
+def callers(model, dtype, texts, work):
+    """Texts per second of 64 callers with one text each."""
+    lines = run("callers", [WORKER, file_of(texts, work), model, dtype], work)
+    return lines[-1]["texts_per_second"]
+
+
+def file_of(texts, work):
     lines = work / "texts.txt"
     lines.write_text("\n".join(text.replace("\n", " ") for text in texts), encoding="utf-8")
-    return run("main", [WORKER, lines, model, dtype, str(bulk)], work)
+    return lines
 
 
 def first_answer(model, dtype, work):
