@@ -7,8 +7,8 @@ A suite is a command and a way to read its counts. A command that ends badly wit
 a failure counts as one failed; so does a suite that ran no test. Each suite's output goes to the
 terminal only when it fails, and to build/test-logs/SUITE.log always.
 
-Suites run one after the other, for many of them have clocks. What only computes (BESIDE) runs
-beside them, on what they leave of the processor.
+Suites run one after the other, for many of them have clocks. What only computes runs beside them, on
+what they leave of the processor, in two such rows (BESIDE).
 """
 
 import atexit
@@ -32,7 +32,11 @@ REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
 FAILOVER = "failover_SUITE"
 GPU_SUITE = "cuda"
 SOAK = "soak_SUITE"
-BESIDE = {"parity", "tokenizers", "cuda-kernels", "golden", "models", "fuzz", "clang-tidy"}
+BESIDE = ({"parity", "tokenizers", "cuda-kernels", "golden", "models"}, {"fuzz", "clang-tidy"})
+
+
+def is_beside(name):
+    return any(name in row for row in BESIDE)
 
 
 def by_exit_code(_output, code):
@@ -160,7 +164,7 @@ def end(process):
 
 def status_of(name, command, used, output):
     """Runs a command to its end, which comes with this program's at the latest."""
-    beside = name in BESIDE
+    beside = is_beside(name)
     with subprocess.Popen(giving_way(command) if beside else command, cwd=ROOT, env=used,
                           stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                           start_new_session=beside) as process:
@@ -206,12 +210,17 @@ def main(arguments):
         print(f"{GPU_SUITE}: NOT RUN: there is no NVIDIA driver", flush=True)
         chosen = [suite for suite in chosen if suite[0] != GPU_SUITE]
     counts = []
-    beside = threading.Thread(
-        target=lambda: counts.extend([run(*suite) for suite in chosen if suite[0] in BESIDE]),
-        daemon=True)
-    beside.start()
-    counts.extend([run(*suite) for suite in chosen if suite[0] not in BESIDE])
-    beside.join()
+
+    def run_row(row):
+        counts.extend([run(*suite) for suite in row])
+
+    beside = [threading.Thread(target=run_row, args=([s for s in chosen if s[0] in row],),
+                               daemon=True) for row in BESIDE]
+    for thread in beside:
+        thread.start()
+    run_row([suite for suite in chosen if not is_beside(suite[0])])
+    for thread in beside:
+        thread.join()
     passed, failed = (sum(column) for column in zip((0, len(chosen) - len(counts)), *counts))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -40,7 +40,7 @@ class Run(unittest.TestCase):
     def test_a_suite_beside_the_others_gives_way(self):
         policy = ["bash", "-c", "chrt --pid $$; cat /proc/self/autogroup"]
         seen = []
-        with mock.patch("builtins.print"), mock.patch.object(run_tests, "BESIDE", {"a_suite"}):
+        with mock.patch("builtins.print"), mock.patch.object(run_tests, "BESIDE", ({"a_suite"},)):
             run_tests.run("a_suite", policy, lambda output, _: seen.append(output) or (1, 0))
         self.assertIn("SCHED_IDLE", seen[0])
         if "autogroup" in seen[0]:
@@ -51,14 +51,15 @@ class Main(unittest.TestCase):
     def test_the_closing_line_is_over_all_suites_those_beside_too(self):
         suites = [("first", ["sleep", "0"], lambda *_: (2, 0)),
                   ("beside", ["sleep", "1"], lambda *_: (3, 1)),
+                  ("beside too", ["sleep", "0"], lambda *_: (5, 0)),
                   ("last", ["sleep", "0"], lambda *_: (4, 0))]
         with (tempfile.TemporaryDirectory(prefix="run_tests_") as folder,
               mock.patch.object(run_tests, "LOGS", pathlib.Path(folder)),
-              mock.patch.object(run_tests, "BESIDE", {"beside"}),
+              mock.patch.object(run_tests, "BESIDE", ({"beside"}, {"beside too"})),
               mock.patch.object(run_tests, "suites", lambda: suites),
               mock.patch("builtins.print") as printed):
             self.assertEqual(run_tests.main([]), 1)
-        self.assertEqual(printed.call_args_list[-1].args, ("9 passed, 1 failed",))
+        self.assertEqual(printed.call_args_list[-1].args, ("14 passed, 1 failed",))
 
 
 if __name__ == "__main__":
