@@ -41,6 +41,7 @@ def start_peers(chosen, model, texts, work, threads):
 
 
 def matmul_limits():
+    """Floating-point operations per second by dtype."""
     done = subprocess.run([peers.REFERENCE, peers.HERE / "matmul.py"], check=True,
                           capture_output=True, text=True)
     return json.loads(done.stdout)
@@ -50,11 +51,11 @@ def run_in_worker(chosen, sets, options, work):
     """Rows by (name, dtype), smallest cosines and limits."""
     texts = work / "texts.json"
     texts.write_text(json.dumps(sets), encoding="utf-8")
-    limits = {} if options.smoke else matmul_limits()
     started = start_peers(chosen, options.model, texts, work, options.threads)
     ours = next(peer for peer in started if peer.name == "ml_worker")
     counts = {name: len(each) for name, each in sets.items()}
-    results = in_worker.measure(started, options.rounds, options.one)
+    results, limits = in_worker.measure(started, options.rounds, options.one,
+                                        dict if options.smoke else matmul_limits)
     tokens = in_worker.tokens_of(ours, sets)
     cosines = in_worker.smallest_cosines(started, started[0], "mixed", counts["mixed"], work)
     rows = {(peer.name, peer.dtype): in_worker.summary(peer, results[peer.label], counts, tokens)

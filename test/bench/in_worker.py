@@ -5,10 +5,14 @@ import statistics
 import numpy as np
 
 
-def measure(peers, rounds, one_count):
-    """Per peer: {"SET": [seconds, …], "us": [microseconds, …]}, each peer's turn in each round."""
+def measure(peers, rounds, one_count, matmul_limits):
+    """Per peer: {"SET": [seconds, …], "us": [microseconds, …]}, each peer's turn in each round; and
+    what `matmul_limits` gives in its turns: medians by dtype."""
     results = {peer.label: {"us": []} for peer in peers}
+    limits = []
     for turn in range(rounds + 1):
+        if turn > 0:
+            limits.append(matmul_limits())
         for peer in peers:
             for texts in ("short", "long", "mixed"):
                 answer = peer.ask(op="batch", set=texts)
@@ -17,7 +21,8 @@ def measure(peers, rounds, one_count):
             if turn > 0:
                 results[peer.label]["us"] += peer.ask(op="one", set="short", count=one_count)["us"]
                 results[peer.label]["rss"] = answer["rss"]
-    return results
+    return results, {dtype: statistics.median(each[dtype] for each in limits)
+                     for dtype in limits[0]}
 
 
 def tokens_of(peer, sets):
