@@ -86,7 +86,7 @@ ML_WORKER_INLINE void finish_some(const ProductOutput& output, std::size_t row, 
 /// Rows whose x stays in a core's second-level cache while the panels pass: whole tiles of 3, 6
 /// or 8.
 constexpr std::size_t rows_of_block(std::size_t steps) {
-  constexpr std::size_t kWords = 72 * 1024;
+  constexpr std::size_t kWords = std::size_t{72} * 1024;
   constexpr std::size_t kLeast = 24;
   return std::clamp(kWords / steps / kLeast * kLeast, kLeast, 4 * kLeast);
 }
