@@ -32,7 +32,8 @@ REFERENCE = ROOT / ".deps" / "reference" / "bin" / "python"
 FAILOVER = "failover_SUITE"
 GPU_SUITE = "cuda"
 SOAK = "soak_SUITE"
-BESIDE = ({"parity", "tokenizers", "cuda-kernels", "golden", "models"}, {"fuzz", "clang-tidy"})
+BESIDE = ({"parity", "tokenizers", "cuda-kernels", "emulated", "golden", "models"},
+          {"fuzz", "clang-tidy"})
 
 
 def is_beside(name):
@@ -109,6 +110,7 @@ def suites():
          closing_line),
         ("cuda-kernels", [str(REFERENCE), "test/cuda/kernels.py"], closing_line),
         (GPU_SUITE, ["scripts/test-cuda"], closing_line),
+        ("emulated", ["scripts/test-emulated"], closing_line),
         ("bench-smoke", [str(REFERENCE), "test/bench/bench.py", "--smoke"], closing_line),
         ("golden", [str(REFERENCE), "test/parity/golden_models.py"], closing_line),
         ("models", [str(REFERENCE), "test/parity/models_parity.py"], closing_line),
