@@ -56,16 +56,26 @@ def ratios(rows):
     return table(["dtype", "what", "against the fastest", "ours"], lines)
 
 
+def beside_bulk(lines, batch):
+    alone, beside = (next(line["p99_us"] for line in lines
+                          if line["what"] == what and line["count"] == 1)
+                     for what in ("callers", "beside_bulk"))
+    return (f"One text's p99 alone {alone / 1000:.0f} ms, beside a bulk call {beside / 1000:.0f} ms: "
+            f"{(beside - alone) / batch:.1f} of its batches of {batch / 1000:.0f} ms.\n\n")
+
+
 def through_rpc(lines, rate, own):
     """`rate`, `own`: texts per second of 64 callers through rpc and in the worker itself."""
     rows = [[line["what"], line["count"], line["size"], line["calls"], line["texts_per_second"],
              f"{line['p50_us'] / 1000:.1f}", f"{line['p99_us'] / 1000:.1f}"]
             for line in lines if "calls" in line]
-    seen = {line["what"]: line for line in lines if "rss" in line}
+    seen = {line["what"]: line for line in lines if "calls" not in line}
     resident = (f"Resident {seen['start']['rss'] / 2**20:.0f} MiB at the first answer, "
                 f"{seen['load']['rss'] / 2**20:.0f} MiB after load.\n\n")
     resident += (f"64 callers of one text each, in turns: {rate:.0f} texts/s, in the worker itself {own:.0f}: "
                  f"{rate / own:.2f} of it.\n\n")
+    if "batch" in seen:
+        resident += beside_bulk(lines, seen["batch"]["us"])
     head = ["series", "count", "texts a call", "calls", "texts/s", "p50 ms", "p99 ms"]
     return resident + table(head, rows)
 

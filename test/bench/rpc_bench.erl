@@ -11,10 +11,14 @@
 %%
 %%   erl … -s rpc_bench callers WORKER TEXTS MODEL DTYPE
 %%
-%% only 64 callers of one text.
+%% only 64 callers of one text, and
+%%
+%%   erl … -s rpc_bench beside WORKER TEXTS MODEL DTYPE BULK
+%%
+%% only one caller of one text, alone and beside a call of BULK texts (100,000) whose priority is bulk.
 -module(rpc_bench).
 
--export([callers/1, first/1, main/1]).
+-export([beside/1, callers/1, first/1, main/1]).
 
 -define(SECONDS, 5).
 
@@ -23,7 +27,10 @@ main([Program, File, Model, Dtype, Bulk]) ->
     callers(Worker, 1),
     callers(Worker, 64),
     sizes(Worker, [256]),
-    bulk(Worker, list_to_integer(atom_to_list(Bulk))),
+    Texts = list_to_integer(atom_to_list(Bulk)),
+    bulk(Worker, Texts),
+    % Fewer are done before that is measured.
+    [beside_bulk(Worker, Texts) || Texts >= 100000],
     growth(Worker),
     print("load", rss(Worker)),
     workers(Program, Model, Dtype, Worker),
@@ -31,6 +38,12 @@ main([Program, File, Model, Dtype, Bulk]) ->
 
 callers([Program, File, Model, Dtype]) ->
     callers(warm(Program, File, Model, Dtype), 64),
+    halt().
+
+beside([Program, File, Model, Dtype, Bulk]) ->
+    Worker = warm(Program, File, Model, Dtype),
+    callers(Worker, 1),
+    beside_bulk(Worker, list_to_integer(atom_to_list(Bulk))),
     halt().
 
 first([Program, Model, Dtype]) ->
@@ -115,6 +128,31 @@ bulk(Worker, Count) ->
         Count = length(All)
     end),
     report("bulk", 1, Count, [Time], Time).
+
+%% One text at a time while the other call is under way, and how long one of that call's batches
+%% takes. The worker computes as many batches at the same time as there are cores.
+beside_bulk(Worker, Count) ->
+    Caller = spawn(fun() ->
+        rpc:call(Worker, ml_worker, encode, [
+            some(0, Count), default, #{format => binary, priority => bulk}
+        ])
+    end),
+    timer:sleep(?SECONDS * 1000),
+    Before = batches(Worker),
+    Begun = now_us(),
+    Times = one_by_one(Worker, 7919, Begun + 12 * ?SECONDS * 1000000, []),
+    Took = now_us() - Begun,
+    Batches = batches(Worker) - Before - length(Times),
+    true = is_process_alive(Caller),
+    % The call ends with its caller.
+    exit(Caller, kill),
+    report("beside_bulk", 1, 1, Times, Took),
+    Lanes = erlang:system_info(logical_processors_available),
+    print("batch", [{us, Took * Lanes div Batches}]).
+
+batches(Worker) ->
+    #{histograms := #{batch_texts := #{count := Count}}} = rpc:call(Worker, ml_worker, metrics, []),
+    Count.
 
 growth(Worker) ->
     sizes(Worker, [1, 4, 16, 64, 1024, 4096, 16384]),
