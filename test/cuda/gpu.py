@@ -270,6 +270,7 @@ def steps(options, report, work):
     yield "parity", lambda: check_parity(report, bin_dir, name, model)
     yield "bench", lambda: peaks.update({"a matrix product": matmul_peak()})
     yield "bench", lambda: bench(bin_dir, name, model, 14, 400000, peaks, work)
+    yield "bench", lambda: bench(bin_dir, name, model, 50, 150000, peaks, work)
     yield "bench", lambda: bench(bin_dir, name, model, 128, 60000, peaks, work)
     yield "bench", lambda: bench_mixed(bin_dir, name, model, work)
     yield "parity bench sweep", lambda: random_base(base, model)
